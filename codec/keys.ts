@@ -1,0 +1,82 @@
+/**
+ * Keys of the store. One letter says what it is, numbers follow big-endian so that byte order is numeric order.
+ *
+ *   j seq                      journal value
+ *   r run                      run record
+ *   h run seq                  history chunk: frames of the run up to journal value seq
+ *   w namespace 0 workflowId   number of the latest run
+ *   i runId                    number of the run
+ *   t due run kind seq         due time: timer, turn retry, run timeout
+ *   a run seq                  pending activity
+ *   u run updateId             outcome of an update whose id the caller chose
+ *   s chain requestId          a signal's request id that was seen (chain = number of the first run)
+ *
+ * Owns: all of the above. The store's own keys begin with byte 0 and are not ours.
+ */
+
+const encoder = new TextEncoder();
+
+const code = (letter: string): number => letter.charCodeAt(0);
+
+/** One past every key that begins with this letter. */
+export function endOf(letter: string): Uint8Array {
+  return Uint8Array.of(code(letter) + 1);
+}
+
+/** The first possible key of this letter. */
+export function startOf(letter: string): Uint8Array {
+  return Uint8Array.of(code(letter));
+}
+
+function numbers(letter: string, values: readonly number[], tail?: Uint8Array): Uint8Array {
+  const key = new Uint8Array(1 + 8 * values.length + (tail?.length ?? 0));
+  const view = new DataView(key.buffer);
+  key[0] = code(letter);
+  for (const [i, value] of values.entries()) writeNumber(view, 1 + 8 * i, value);
+  if (tail !== undefined) key.set(tail, 1 + 8 * values.length);
+  return key;
+}
+
+/** Whole numbers up to 2^53 as 8 bytes. */
+function writeNumber(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 2 ** 32));
+  view.setUint32(at + 4, value >>> 0);
+}
+
+export function readNumber(key: Uint8Array, index: number): number {
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return view.getUint32(1 + 8 * index) * 2 ** 32 + view.getUint32(5 + 8 * index);
+}
+
+export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity';
+const DUE_KINDS: readonly DueKind[] = ['timer', 'turnRetry', 'runTimeout', 'activity'];
+
+export const keys = {
+  journal: (seq: number) => numbers('j', [seq]),
+  run: (runNo: number) => numbers('r', [runNo]),
+  history: (runNo: number, seq: number) => numbers('h', [runNo, seq]),
+  workflow: (namespace: string, workflowId: string) => text('w', `${namespace}\0${workflowId}`),
+  runId: (runId: string) => text('i', runId),
+  due: (at: number, runNo: number, kind: DueKind, seq: number) =>
+    numbers('t', [at, runNo, DUE_KINDS.indexOf(kind), seq]),
+  activity: (runNo: number, seq: number) => numbers('a', [runNo, seq]),
+  update: (runNo: number, updateId: string) => numbers('u', [runNo], encoder.encode(updateId)),
+  request: (chainNo: number, requestId: string) => numbers('s', [chainNo], encoder.encode(requestId)),
+};
+
+export function readDueKind(key: Uint8Array): DueKind {
+  return DUE_KINDS[readNumber(key, 2)]!;
+}
+
+function text(letter: string, value: string): Uint8Array {
+  const bytes = encoder.encode(value);
+  const key = new Uint8Array(1 + bytes.length);
+  key[0] = code(letter);
+  key.set(bytes, 1);
+  return key;
+}
+
+/** Bytes of a text as it is stored. */
+export function utf8Length(value: string): number {
+  return Buffer.byteLength(value);
+}

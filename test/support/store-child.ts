@@ -1,0 +1,158 @@
+/**
+ * A process of its own for the tests of the store: to hold a lock, to be killed, to run out of disk, to be traced.
+ *
+ *      node store-child.js <mode> <folder> [durability] [argument]
+ *
+ * It says what it did on standard output, one JSON value a line, written straight to the file descriptor, so that what
+ * the parent read was said before the process died.
+ */
+import { existsSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { StoreError } from '../../runtime/store/errors.js';
+import { openLmdbStore } from '../../runtime/store/lmdb.js';
+import type { Durability, Store, WriteOp } from '../../runtime/store/store.js';
+import { bytes, keys, noise, numbered, put, remove } from './store-rows.js';
+
+const [mode = '', folder = '', durability = 'flush', argument = ''] = process.argv.slice(2);
+
+const say = (value: unknown): void => {
+  writeSync(1, `${JSON.stringify(value)}\n`);
+};
+const open = (): Promise<Store> =>
+  openLmdbStore({ path: folder, durability: durability as Durability, format: 1 });
+const named = (error: unknown): { error: string; message: string; pid: unknown } => {
+  const { name, message, pid } = error as Error & { pid?: number };
+  return { error: name, message, pid };
+};
+
+function attempt<T>(read: () => T): T | string {
+  try {
+    return read();
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
+
+/** What a caller does with an error that is worth it. */
+async function retried(store: Store, ops: WriteOp[]): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await store.write(ops);
+    } catch (error) {
+      if (attempt === 50 || !(error as StoreError).retryable) throw error;
+      await sleep(20);
+    }
+  }
+}
+
+const modes: Record<string, () => Promise<void>> = {
+  /** Opens the folder once a file named by the argument is there, says how it went, and stays until killed. */
+  async hold() {
+    say('ready');
+    while (argument !== '' && !existsSync(argument)) await sleep(1);
+    try {
+      await open();
+      say('open');
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+    } catch (error) {
+      say(named(error));
+    }
+  },
+
+  /** Writes two rows at a time for ever, and says the number of each write that was acknowledged. */
+  async write() {
+    const store = await open();
+    const under = new Set<Promise<void>>();
+    for (let i = 0; ; i += 1) {
+      const ops = [put(numbered('a', i), noise(i % 5000, i)), put(numbered('b', i), noise(i % 50, i))];
+      const written = store.write(ops).then(() => say(i));
+      under.add(written);
+      void written.then(() => under.delete(written));
+      if (under.size >= 4) await Promise.race(under);
+    }
+  },
+
+  /** One write between two words on standard output, for strace. */
+  async trace() {
+    const store = await open();
+    await store.write([put('warm', 'up')]);
+    await sleep(50);
+    say('begin');
+    await store.write([put('key', noise(20_000, 1))]);
+    say('ack');
+    await store.close();
+  },
+
+  /** Fills a small disk, makes room, and goes on. The argument is a file that takes up room at first. */
+  async fill() {
+    process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));
+    writeFileSync(argument, noise(14_000_000, 1));
+    const store = await open();
+    const value = noise(300_000, 2);
+    let stored = 0;
+    for (let failures = 0; failures < 3; ) {
+      const ops = [put(numbered('n', stored), value), put(numbered('m', stored))];
+      await store.write(ops).then(
+        () => {
+          stored += 1;
+        },
+        (error) => {
+          failures += 1;
+          const half = [numbered('n', stored), numbered('m', stored)].some((key) => store.get(bytes(key)));
+          say({ ...named(error), retryable: error.retryable, visible: half });
+        },
+      );
+      if (stored > 1000) throw new Error('the disk does not get full');
+    }
+    const together = await Promise.allSettled([
+      store.write([put('small', 'x')]),
+      store.write([put('large', noise(2_000_000, 3))]),
+    ]);
+    say({ together: together.map(({ status }) => status) });
+    rmSync(argument);
+    await retried(store, [put('after-room', value)]);
+    await retried(
+      store,
+      Array.from({ length: 5 }, (_, i) => remove(numbered('n', i))),
+    );
+    await retried(store, [put('after-removal', value)]);
+    await store.close();
+    const again = await open();
+    say({ stored, rows: keys(again, 'm', 'o').length, after: keys(again, 'after', 'b') });
+    await again.close();
+  },
+
+  /** Writes until a write fails, then once more, and says what is there. For faults that strace puts in. */
+  async fail() {
+    process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));
+    const store = await open();
+    let acknowledged = 0;
+    const write = () => store.write([put(numbered('n', acknowledged), noise(20_000, acknowledged))]);
+    const results: string[] = [];
+    while (acknowledged < 100 && results.length < 2) {
+      await write().then(
+        () => {
+          acknowledged += 1;
+        },
+        (error) => results.push(error.name),
+      );
+    }
+    say({ results, acknowledged, visible: attempt(() => keys(store).length) });
+    await store.close();
+    say('closed');
+  },
+
+  /** Opens the folder as another user, whose number is the argument. */
+  async user() {
+    process.setgid?.(Number(argument));
+    process.setuid?.(Number(argument));
+    await open().then(
+      () => say('open'),
+      (error) => say(named(error)),
+    );
+    process.exit();
+  },
+};
+
+if (path.basename(process.argv[1] ?? '').startsWith('store-child')) await modes[mode]?.();
