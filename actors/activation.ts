@@ -1,0 +1,465 @@
+/**
+ * The activation: one workflow execution in memory.
+ *
+ * Owns: the state of a run between turns, the order of jobs within a turn, how the run ends.
+ * Does not own: when a turn happens (runtime/shard.ts), draining microtasks (the thread does, between the steps),
+ * storing, timers' clocks, activities' work. It does no I/O: what it wants done it returns as commands.
+ *
+ * One turn (semantics.md 1.2), driven by the thread:
+ *
+ *   begin(inputs) -> [drain microtasks] -> { step() -> [drain] } while step() says so -> finish()
+ *
+ * D3: one turn at a time, inputs in mailbox order. D5: all that it reads from outside (time, randomness, inputs)
+ * comes through here, so the same inputs at the same times give the same commands.
+ */
+import type { Failure } from '../codec/failure.js';
+import {
+  type Command,
+  type Input,
+  isTerminal,
+  type StartInfo,
+  type UpdateInput,
+} from '../codec/journal-entry.js';
+import { Activities } from './activities.js';
+import { asyncContext, setCurrent } from './current.js';
+import {
+  CancelledFailure,
+  ensureTemporalFailure,
+  IllegalStateError,
+  isCancellation,
+  TemporalFailure,
+  toFailure,
+} from './failures.js';
+import { Handlers, type RejectedUpdate } from './handlers.js';
+import { decodePayload, encodePayload } from './payloads.js';
+import { Random, seedOf } from './random.js';
+import type { ReadOnlyRuntime } from './sandbox/read-only.js';
+import { realNow } from './sandbox/real-clock.js';
+import { CancellationScope } from './scopes.js';
+import { Timers } from './timers.js';
+
+export type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
+export interface LogLine {
+  level: LogLevel;
+  message: string;
+  attributes: Record<string, unknown> | undefined;
+}
+
+export interface Turn {
+  /** Epoch ms. */
+  now: number;
+  inputs: readonly Input[];
+  /** Id of the WorkflowTaskStarted event of this turn. */
+  historyLength: number;
+  /** Bytes of history before this turn. */
+  historySize: number;
+  replaying: boolean;
+}
+
+export type TurnOutcome =
+  | {
+      kind: 'done';
+      /** The inputs that count: all but the updates that were rejected. */
+      inputs: Input[];
+      commands: Command[];
+      /** False when nothing happened that replay would have to repeat. */
+      worked: boolean;
+      rejected: RejectedUpdate[];
+      closed: boolean;
+    }
+  | { kind: 'failed'; failure: Failure };
+
+/** Evaluates the user's modules anew and returns their exports. */
+export type LoadWorkflows = () => Record<string, unknown>;
+
+interface Condition {
+  fn: () => boolean;
+  resolve: () => void;
+}
+
+type SeqKind = 'timer' | 'activity' | 'condition' | 'child' | 'external';
+
+/** A terminal error carries no stack of its own worth keeping: it is the way continueAsNew leaves the main function. */
+export class ContinueAsNew extends Error {
+  override name = 'ContinueAsNew';
+  constructor(readonly command: Extract<Command, { kind: 'continueAsNew' }>) {
+    super('Workflow continued as new');
+  }
+}
+
+export class Activation {
+  readonly info: StartInfo;
+  readonly handlers = new Handlers(this);
+  readonly timers = new Timers(this);
+  readonly activities = new Activities(this);
+  readonly conditions = new Map<number, Condition>();
+  readonly rootScope = CancellationScope.root();
+  readonly patches = new Set<string>();
+  currentDetails = '';
+  logs: LogLine[] = [];
+  now: number;
+  historyLength = 0;
+  historySize = 0;
+  replaying = false;
+  memo: Record<string, unknown> | undefined;
+  searchAttributes: Record<string, unknown> | undefined;
+
+  readonly #load: LoadWorkflows;
+  readonly #readOnly: ReadOnlyRuntime;
+  #random: Random | undefined;
+  /** Separate, so that a query's draws leave the workflow's own sequence alone. */
+  #readOnlyRandom: Random | undefined;
+  #readingOnly: { what: string } | undefined;
+  readonly #seqs: Record<SeqKind, number> = { timer: 0, activity: 0, condition: 0, child: 0, external: 0 };
+  #main: ((...args: unknown[]) => unknown) | undefined;
+  #phase: 'new' | 'running' | 'closed' = 'new';
+  #cancelRequested = false;
+  #commands: Command[] = [];
+  #accepted: Input[] = [];
+  #afterDrain: (() => void)[] = [];
+  #error: { value: unknown } | undefined;
+  /** False while the turn has done nothing: a turn whose messages were all rejected leaves no trace. */
+  #worked = false;
+  #spoiled = false;
+  #lastNow: number;
+
+  constructor(info: StartInfo, load: LoadWorkflows, readOnly: ReadOnlyRuntime) {
+    this.info = info;
+    this.now = info.startTime;
+    this.#lastNow = info.startTime;
+    this.#load = load;
+    this.#readOnly = readOnly;
+  }
+
+  get closed(): boolean {
+    return this.#phase === 'closed';
+  }
+
+  // ----- the turn ----------------------------------------------------------------------------------------------
+
+  /** Runs all jobs of the turn synchronously: no promise job runs between two of them. */
+  begin(turn: Turn): void {
+    setCurrent(this);
+    this.#lastNow = this.now;
+    this.now = Math.max(this.now, turn.now);
+    this.historyLength = turn.historyLength;
+    this.historySize = turn.historySize;
+    this.replaying = turn.replaying;
+    this.#commands = [];
+    this.#accepted = [];
+    this.#error = undefined;
+    this.#worked = false;
+    try {
+      if (this.#phase === 'new') this.#initialize();
+      for (const input of inJobOrder(turn.inputs)) this.#job(input, !turn.replaying);
+      if (this.#phase === 'new') this.#startMain();
+    } catch (error) {
+      this.#capture(error);
+    }
+  }
+
+  /** After the microtasks are drained: goes on where a condition came true. True: drain and call again. */
+  step(): boolean {
+    if (this.#error !== undefined) return false;
+    try {
+      const later = this.#afterDrain;
+      if (later.length > 0) {
+        this.#afterDrain = [];
+        for (const fn of later) fn();
+        this.#passConditions();
+        return true;
+      }
+      return this.#worked && this.#passConditions();
+    } catch (error) {
+      this.#capture(error);
+      return false;
+    }
+  }
+
+  /** @param unhandled a rejection that nobody handled in this turn: it fails the turn as a throw would. */
+  finish(unhandled?: { reason: unknown }): TurnOutcome {
+    const rejected = this.handlers.takeRejected();
+    if (unhandled !== undefined) this.#capture(unhandled.reason);
+    const error = this.#error;
+    setCurrent(undefined);
+    if (error !== undefined) return { kind: 'failed', failure: toFailure(error.value) };
+    if (!this.#worked) this.now = this.#lastNow;
+    const commands = terminalLast(this.#commands);
+    if (this.closed) this.handlers.warnUnfinished();
+    const inputs = this.#accepted;
+    this.#commands = [];
+    this.#accepted = [];
+    return { kind: 'done', inputs, commands, worked: this.#worked, rejected, closed: this.closed };
+  }
+
+  #initialize(): void {
+    const { info } = this;
+    this.memo = info.memo === undefined ? {} : (decodePayload(info.memo) as Record<string, unknown>);
+    this.searchAttributes =
+      info.searchAttributes === undefined
+        ? {}
+        : (decodePayload(info.searchAttributes) as Record<string, unknown>);
+    const exports = this.#load();
+    const main = exports[info.workflowType] ?? exports.default;
+    if (typeof main !== 'function') {
+      const why =
+        main === undefined
+          ? 'no such function is exported by the workflow bundle'
+          : `expected a function, but got: '${typeof main}'`;
+      throw new TypeError(`Failed to initialize workflow of type '${info.workflowType}': ${why}`);
+    }
+    this.#main = main as (...args: unknown[]) => unknown;
+  }
+
+  #job(input: Input, live: boolean): void {
+    if (input.kind === 'update') {
+      const before = this.#accepted.length;
+      this.handlers.update(input, live);
+      // A rejected or waiting update must leave no trace, not even a look at the conditions: replay does not see it.
+      if (this.#accepted.length === before) return;
+    } else {
+      this.accept(input);
+      this.#apply(input);
+    }
+    this.#passConditions();
+  }
+
+  #apply(input: Exclude<Input, UpdateInput>): void {
+    switch (input.kind) {
+      case 'signal':
+        return this.handlers.signal(input);
+      case 'timerFired':
+        return this.timers.fire(input.seq);
+      case 'activityResolved':
+        return this.activities.resolve(input);
+      case 'cancel':
+        this.#cancelRequested = true;
+        return this.rootScope.reject(new CancelledFailure('Workflow cancelled'));
+      case 'childStarted':
+      case 'childStartFailed':
+      case 'childClosed':
+      case 'externalResolved':
+        throw new IllegalStateError(`Input '${input.kind}' belongs to a feature this version does not have`);
+    }
+  }
+
+  #startMain(): void {
+    this.#phase = 'running';
+    this.#worked = true;
+    const args = decodePayload(this.info.args) as unknown[];
+    this.log('DEBUG', 'Workflow started');
+    const run = async (): Promise<unknown> => await this.#main!(...args);
+    run()
+      .then((value) => this.#complete(value))
+      .catch((error) => this.fail(error));
+    this.#passConditions();
+  }
+
+  /** Calls the blocked conditions in the order in which they were made, until a whole pass frees none. */
+  #passConditions(): boolean {
+    if (this.#error !== undefined) throw this.#error.value;
+    let freedAny = false;
+    for (let freed = true; freed && this.conditions.size > 0; ) {
+      freed = false;
+      for (const [seq, condition] of this.conditions) {
+        if (!condition.fn()) continue;
+        this.conditions.delete(seq);
+        condition.resolve();
+        freed = true;
+        freedAny = true;
+      }
+    }
+    return freedAny;
+  }
+
+  // ----- how a run ends ----------------------------------------------------------------------------------------
+
+  #complete(value: unknown): void {
+    const result = encodePayload(value, `result of workflow ${this.info.workflowType}`);
+    this.log('DEBUG', 'Workflow completed');
+    this.#close({ kind: 'completeWorkflow', result });
+  }
+
+  /** An error left the main function or a handler (semantics.md 1.6). */
+  fail(error: unknown): void {
+    if (this.#cancelRequested && isCancellation(error)) {
+      this.log('DEBUG', 'Workflow completed as cancelled');
+      this.#close({ kind: 'cancelWorkflow' });
+    } else if (error instanceof ContinueAsNew) {
+      this.log('DEBUG', 'Workflow continued as new');
+      this.#close(error.command);
+    } else if (error instanceof TemporalFailure) {
+      this.handlers.forgetRunning();
+      this.log('WARN', 'Workflow failed', { error: error.message });
+      this.#close({ kind: 'failWorkflow', failure: toFailure(ensureTemporalFailure(error)) });
+    } else {
+      this.#capture(error);
+    }
+  }
+
+  #capture(error: unknown): void {
+    this.#error ??= { value: error };
+  }
+
+  #close(command: Command): void {
+    this.#phase = 'closed';
+    this.command(command);
+  }
+
+  // ----- for the authoring API ---------------------------------------------------------------------------------
+
+  nextSeq(kind: SeqKind): number {
+    this.#seqs[kind] += 1;
+    return this.#seqs[kind];
+  }
+
+  lastSeq(kind: SeqKind): number {
+    return this.#seqs[kind];
+  }
+
+  /** The real time, for code that knows that it is not deterministic. */
+  wallClock(): number {
+    return realNow();
+  }
+
+  command(command: Command): void {
+    this.#commands.push(command);
+  }
+
+  /** Notes in the history, once per run, that the code took a path that has a name. */
+  markPatch(id: string): void {
+    if (this.patches.has(id)) return;
+    this.patches.add(id);
+    this.command({ kind: 'patch', id, deprecated: false });
+  }
+
+  /** Takes back a command of this very turn, as if it had never been given. False when there is none. */
+  retract(match: (command: Command) => boolean): boolean {
+    const at = this.#commands.findIndex(match);
+    if (at >= 0) this.#commands.splice(at, 1);
+    return at >= 0;
+  }
+
+  /** From here on the input is part of the turn, and of the history. */
+  accept(input: Input): void {
+    this.#accepted.push(input);
+    this.#worked = true;
+  }
+
+  /** Runs fn in this turn once the microtasks under way have run. */
+  afterDrain(fn: () => void): void {
+    this.#afterDrain.push(fn);
+  }
+
+  get random(): Random {
+    if (this.#readingOnly !== undefined) {
+      this.#readOnlyRandom ??= new Random(seedOf(`${this.info.runId} read-only`));
+      return this.#readOnlyRandom;
+    }
+    this.#random ??= new Random(seedOf(this.info.originalRunId));
+    return this.#random;
+  }
+
+  log(level: LogLevel, message: string, attributes?: Record<string, unknown>): void {
+    if (this.replaying) return;
+    const update = asyncContext.frame?.update;
+    const about =
+      update === undefined ? attributes : { updateId: update.id, updateName: update.name, ...attributes };
+    this.logs.push({ level, message, attributes: about });
+  }
+
+  takeLogs(): LogLine[] {
+    const logs = this.logs;
+    this.logs = [];
+    return logs;
+  }
+
+  // ----- queries and validators (D6) ---------------------------------------------------------------------------
+
+  /** Answers from memory, between turns. Adds nothing to the history and frees no condition. */
+  query(name: string, args: Uint8Array): ReturnType<Handlers['query']> {
+    setCurrent(this);
+    const replaying = this.replaying;
+    this.replaying = false;
+    try {
+      return this.handlers.query(name, args);
+    } finally {
+      this.replaying = replaying;
+      setCurrent(undefined);
+    }
+  }
+
+  /**
+   * Calls fn with the decoded arguments; twice if that is needed to tell new objects from the workflow's own.
+   * @throws what fn threw, or an error that names `what` and the place when it tried to change workflow state.
+   */
+  runReadOnly(
+    what: string,
+    args: Uint8Array,
+    fn: (values: unknown[]) => unknown,
+    capture: (value: unknown) => void = () => undefined,
+  ): void {
+    const logs = this.logs.length;
+    // Decoded outside of the run: what the codec builds is not to be watched.
+    let values = decodePayload(args) as unknown[];
+    let runs = 0;
+    this.#readingOnly = { what };
+    try {
+      const outcome = this.#readOnly.runReadOnly(() => fn(values), {
+        capture,
+        beforeEachRun: () => {
+          if (runs++ > 0) values = decodePayload(args) as unknown[];
+          this.#readOnlyRandom = undefined;
+          this.logs.length = logs;
+        },
+      });
+      if (outcome.kind === 'threw') throw outcome.error;
+      if (outcome.kind === 'violation') {
+        const error = new IllegalStateError(
+          `${what} tried to change workflow state: ${outcome.what} at ${outcome.location}. ` +
+            'Queries and update validators may only read; change state in a signal or update handler.',
+        );
+        // Within a turn, what follows would build on the change, and replay would not have it.
+        if (!outcome.undone) {
+          this.#spoiled = true;
+          this.#capture(error);
+        }
+        throw error;
+      }
+    } finally {
+      this.#readingOnly = undefined;
+    }
+  }
+
+  /** A query or validator changed something that cannot be put back (it advanced an old iterator): this activation must go. */
+  get spoiled(): boolean {
+    return this.#spoiled;
+  }
+
+  /** A token of the query or validation under way; undefined outside of any. */
+  get readOnlyRun(): object | undefined {
+    return this.#readingOnly;
+  }
+
+  refuseReadOnly(call: string): void {
+    if (this.#readingOnly !== undefined) {
+      throw new IllegalStateError(
+        `${this.#readingOnly.what} called ${call}. Queries and update validators may only read workflow state.`,
+      );
+    }
+  }
+}
+
+/** Signals first, then updates, then everything else, each in mailbox order (semantics.md 2.7). */
+function inJobOrder(inputs: readonly Input[]): readonly Input[] {
+  if (inputs.length < 2) return inputs;
+  const rank = (input: Input) => (input.kind === 'signal' ? 0 : input.kind === 'update' ? 1 : 2);
+  return [...inputs].sort((a, b) => rank(a) - rank(b));
+}
+
+/** A run ends once, and all that it asked for before or after in the same turn comes first (semantics.md 1.9). */
+function terminalLast(commands: Command[]): Command[] {
+  const end = commands.find(isTerminal);
+  if (end === undefined) return commands;
+  return [...commands.filter((command) => !isTerminal(command)), end];
+}

@@ -1,0 +1,345 @@
+/**
+ * Message handlers of one activation: who answers which signal, update and query, what waits for a handler, and
+ * which handlers still run.
+ *
+ * Owns: setHandler and the default handlers, the buffers, acceptance and completion of updates, queries
+ * (semantics.md sections 2, 3, 5, 6, 7).
+ * Does not own: the order of jobs in a turn (activation.ts), read-only enforcement itself (sandbox/read-only.ts).
+ *
+ * D6: validators and query handlers run through `activation.readOnly`.
+ */
+import type { Failure } from '../codec/failure.js';
+import type { Payload, SignalInput, UpdateInput } from '../codec/journal-entry.js';
+import type { Activation } from './activation.js';
+import { type UpdateInfo, withFrame } from './current.js';
+import {
+  ENHANCED_STACK_TRACE_QUERY,
+  type HandlerUnfinishedPolicy,
+  isReservedName,
+  METADATA_QUERY,
+  type QueryDefinition,
+  type SignalDefinition,
+  STACK_TRACE_QUERY,
+  throwIfReservedName,
+  type UpdateDefinition,
+} from './definitions.js';
+import {
+  ApplicationFailure,
+  DeterminismViolationError,
+  ensureTemporalFailure,
+  TemporalFailure,
+  toFailure,
+} from './failures.js';
+import { decodePayload, encodePayload } from './payloads.js';
+
+export type MessageDefinition =
+  | SignalDefinition<any>
+  | QueryDefinition<any, any>
+  | UpdateDefinition<any, any>;
+type AnyFunction = (...args: any[]) => any;
+
+export interface HandlerOptions {
+  description?: string | undefined;
+  validator?: AnyFunction | undefined;
+  unfinishedPolicy?: HandlerUnfinishedPolicy | undefined;
+}
+
+interface Handler extends HandlerOptions {
+  fn: AnyFunction;
+}
+
+interface Running {
+  name: string;
+  id?: string;
+  policy: HandlerUnfinishedPolicy;
+}
+
+export interface RejectedUpdate {
+  id: string;
+  failure: Failure;
+}
+
+export type QueryAnswer = { ok: true; result: Payload } | { ok: false; failure: Failure };
+
+export class Handlers {
+  readonly #activation: Activation;
+  readonly #signals = new Map<string, Handler>();
+  readonly #queries = new Map<string, Handler>();
+  readonly #updates = new Map<string, Handler>();
+  #defaultSignal: AnyFunction | undefined;
+  #defaultQuery: AnyFunction | undefined;
+  #defaultUpdate: AnyFunction | undefined;
+  #bufferedSignals: SignalInput[] = [];
+  #bufferedUpdates: { input: UpdateInput; validate: boolean }[] = [];
+  #running = new Set<Running>();
+  #rejected: RejectedUpdate[] = [];
+
+  constructor(activation: Activation) {
+    this.#activation = activation;
+  }
+
+  // ----- registration ------------------------------------------------------------------------------------------
+
+  set(definition: MessageDefinition, fn: AnyFunction | undefined | null, options: HandlerOptions = {}): void {
+    throwIfReservedName(definition.type, definition.name);
+    if (fn !== undefined && fn !== null && typeof fn !== 'function') {
+      throw new TypeError(`Expected handler to be either a function or 'undefined'. Got: '${typeof fn}'`);
+    }
+    const handlers = { signal: this.#signals, query: this.#queries, update: this.#updates }[definition.type];
+    if (handlers === undefined)
+      throw new TypeError(`Invalid definition type: ${String((definition as any).type)}`);
+    if (!fn) handlers.delete(definition.name);
+    else handlers.set(definition.name, { fn, ...options });
+    if (definition.type === 'signal') this.#flushSignals();
+    if (definition.type === 'update') this.#flushUpdates();
+  }
+
+  setDefault(kind: 'signal' | 'query' | 'update', fn: AnyFunction | undefined | null): void {
+    const optional = kind === 'query' ? fn === undefined : fn === undefined || fn === null;
+    if (!optional && typeof fn !== 'function') {
+      throw new TypeError(`Expected handler to be either a function or 'undefined'. Got: '${typeof fn}'`);
+    }
+    if (kind === 'query') this.#defaultQuery = fn ?? undefined;
+    if (kind === 'signal') {
+      this.#defaultSignal = fn ?? undefined;
+      this.#flushSignals();
+    }
+    if (kind === 'update') {
+      this.#defaultUpdate = fn ?? undefined;
+      this.#flushUpdates();
+    }
+  }
+
+  get allFinished(): boolean {
+    return this.#running.size === 0;
+  }
+
+  // ----- signals -----------------------------------------------------------------------------------------------
+
+  /** A signal without a handler waits, for ever if need be: it is never an error. */
+  signal(input: SignalInput): void {
+    if (this.#signals.has(input.name) || this.#defaultSignal !== undefined) this.#deliverSignal(input);
+    // A buffered signal outlives the bytes of the batch that it came in.
+    else this.#bufferedSignals.push({ ...input, args: input.args.slice() });
+  }
+
+  #deliverSignal(input: SignalInput): void {
+    const { name } = input;
+    const handler = this.#signals.get(name);
+    const fallback = this.#defaultSignal;
+    if (handler === undefined && isReservedName(name)) throwIfReservedName('signal', name);
+    const args = decodePayload(input.args) as unknown[];
+    const running: Running = { name, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
+    this.#running.add(running);
+    const done = async (): Promise<void> => {
+      if (handler !== undefined) await handler.fn(...args);
+      else await fallback?.(name, ...args);
+    };
+    done()
+      .catch((error) => this.#activation.fail(error))
+      .finally(() => this.#running.delete(running));
+  }
+
+  /** Oldest first; handlers are looked up again before each, so one that removes itself gets one. */
+  #flushSignals(): void {
+    for (;;) {
+      const at = this.#bufferedSignals.findIndex(
+        ({ name }) => this.#defaultSignal !== undefined || this.#signals.has(name),
+      );
+      if (at < 0) return;
+      const [input] = this.#bufferedSignals.splice(at, 1);
+      this.#deliverSignal(input!);
+    }
+  }
+
+  // ----- updates -----------------------------------------------------------------------------------------------
+
+  /** True when the update was accepted in this call. */
+  update(input: UpdateInput, validate: boolean): void {
+    if (this.#updates.has(input.name) || this.#defaultUpdate !== undefined)
+      this.#deliverUpdate(input, validate);
+    else this.#bufferedUpdates.push({ input, validate });
+  }
+
+  #deliverUpdate(input: UpdateInput, validate: boolean): void {
+    const { id, name } = input;
+    const handler = this.#updates.get(name);
+    const fallback = this.#defaultUpdate;
+    const info: UpdateInfo = { id, name };
+    withFrame({ scope: this.#activation.rootScope, update: info }, () => {
+      let args: unknown[];
+      try {
+        if (handler === undefined && isReservedName(name)) throwIfReservedName('update', name);
+        if (validate && handler?.validator !== undefined) this.#validate(info, handler.validator, input.args);
+        // Decoded anew, so that what a validator did to its copy is not seen.
+        args = decodePayload(input.args) as unknown[];
+      } catch (error) {
+        this.#rejected.push({ id, failure: toFailure(ensureTemporalFailure(error)) });
+        return;
+      }
+      this.#accept(input);
+      const running: Running = { name, id, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
+      this.#running.add(running);
+      const run = async (): Promise<unknown> =>
+        handler !== undefined ? await handler.fn(...args) : await fallback?.(name, ...args);
+      run()
+        .then((value) => {
+          const result = encodePayload(value, `result of update ${name}`);
+          this.#activation.command({ kind: 'completeUpdate', id, result });
+        })
+        .catch((error) => {
+          if (!(error instanceof TemporalFailure)) throw error;
+          this.#activation.command({ kind: 'completeUpdate', id, failure: toFailure(error) });
+        })
+        .catch((error) => this.#activation.fail(error))
+        .finally(() => this.#running.delete(running));
+    });
+  }
+
+  #accept(input: UpdateInput): void {
+    this.#activation.accept(input);
+    this.#activation.command({ kind: 'acceptUpdate', id: input.id });
+  }
+
+  #validate(info: UpdateInfo, validator: AnyFunction, args: Payload): void {
+    // Temporal ignores the promise of a validator. Here nothing of it runs after its first await, so it could decide nothing.
+    this.#runAtOnce('Update validators', `Validator of update '${info.name}'`, args, (values) =>
+      validator(...values),
+    );
+  }
+
+  #flushUpdates(): void {
+    for (;;) {
+      const at = this.#bufferedUpdates.findIndex(
+        ({ input }) => this.#defaultUpdate !== undefined || this.#updates.has(input.name),
+      );
+      if (at < 0) return;
+      const [buffered] = this.#bufferedUpdates.splice(at, 1);
+      this.#deliverUpdate(buffered!.input, buffered!.validate);
+    }
+  }
+
+  /** Ends a turn: an update that nobody handled by now is rejected. Returns all that this turn rejected. */
+  takeRejected(): RejectedUpdate[] {
+    for (const { input } of this.#bufferedUpdates) {
+      const failure = ApplicationFailure.nonRetryable(`No registered handler for update: ${input.name}`);
+      this.#rejected.push({ id: input.id, failure: toFailure(failure) });
+    }
+    this.#bufferedUpdates = [];
+    const rejected = this.#rejected;
+    this.#rejected = [];
+    return rejected;
+  }
+
+  // ----- queries -----------------------------------------------------------------------------------------------
+
+  query(name: string, args: Payload): QueryAnswer {
+    try {
+      return { ok: true, result: this.#answer(name, args) };
+    } catch (error) {
+      return { ok: false, failure: toFailure(error) };
+    }
+  }
+
+  #answer(name: string, args: Payload): Payload {
+    if (name === METADATA_QUERY) return encodePayload(this.#metadata());
+    const handler = this.#queries.get(name);
+    const fallback = this.#defaultQuery;
+    if (handler === undefined && (fallback === undefined || isReservedName(name))) {
+      if (fallback !== undefined) throwIfReservedName('query', name);
+      const names = [...BUILT_IN_QUERIES, ...this.#queries.keys()].join(' ');
+      throw new ReferenceError(
+        `Workflow did not register a handler for ${name}. Registered queries: [${names}]`,
+      );
+    }
+    let answer: Payload | undefined;
+    this.#runAtOnce(
+      'Query handlers',
+      `Query handler '${name}'`,
+      args,
+      (values) => (handler !== undefined ? handler.fn(...values) : fallback?.(name, ...values)),
+      (value) => {
+        answer = encodePayload(value, `answer of query ${name}`);
+      },
+    );
+    return answer!;
+  }
+
+  /** Runs, read-only, what must be done when it returns. `kind` names all of its kind, `what` this one. */
+  #runAtOnce(
+    kind: string,
+    what: string,
+    args: Payload,
+    fn: (values: unknown[]) => unknown,
+    capture: (value: unknown) => void = () => undefined,
+  ): void {
+    let promised = false;
+    try {
+      this.#activation.runReadOnly(what, args, fn, (value) => {
+        promised = isThenable(value);
+        if (!promised) capture(value);
+      });
+    } catch (error) {
+      // That it is async says more than that it awaits.
+      if (!promised) throw error;
+    }
+    if (promised) throw new DeterminismViolationError(`${kind} should not return a Promise`);
+  }
+
+  #metadata(): unknown {
+    const list = (handlers: Map<string, Handler>) =>
+      [...handlers].map(([name, { description }]) =>
+        description === undefined ? { name } : { name, description },
+      );
+    return {
+      definition: {
+        type: this.#activation.info.workflowType,
+        queryDefinitions: [...BUILT_IN_QUERIES.map((name) => ({ name })), ...list(this.#queries)],
+        signalDefinitions: list(this.#signals),
+        updateDefinitions: list(this.#updates),
+      },
+      currentDetails: this.#activation.currentDetails,
+    };
+  }
+
+  // ----- the end -----------------------------------------------------------------------------------------------
+
+  /** A workflow that fails takes its handlers with it; nobody is warned of them. */
+  forgetRunning(): void {
+    this.#running.clear();
+  }
+
+  /** One warning per kind of handler that the end of the workflow cut off. */
+  warnUnfinished(): void {
+    const unfinished = [...this.#running].filter(({ policy }) => policy === 'WARN_AND_ABANDON');
+    const updates = unfinished.filter(({ id }) => id !== undefined);
+    const signals = unfinished.filter(({ id }) => id === undefined);
+    if (updates.length > 0) {
+      const list = JSON.stringify(updates.map(({ name, id }) => ({ name, id })));
+      this.#activation.log('WARN', UNFINISHED_UPDATES + list);
+    }
+    if (signals.length > 0) {
+      const counts = new Map<string, number>();
+      for (const { name } of signals) counts.set(name, (counts.get(name) ?? 0) + 1);
+      const list = JSON.stringify([...counts].map(([name, count]) => ({ name, count })));
+      this.#activation.log('WARN', UNFINISHED_SIGNALS + list);
+    }
+  }
+}
+
+const BUILT_IN_QUERIES = [STACK_TRACE_QUERY, ENHANCED_STACK_TRACE_QUERY, METADATA_QUERY];
+
+function isThenable(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  );
+}
+
+const UNFINISHED_UPDATES =
+  '[TMPRL1102] Workflow finished while an update handler was still running. The caller of the update gets an error. ' +
+  'Wait for `condition(allHandlersFinished)` before the workflow ends, or set the policy ' +
+  '`HandlerUnfinishedPolicy.ABANDON` to silence this warning. These updates were still running: ';
+const UNFINISHED_SIGNALS =
+  '[TMPRL1102] Workflow finished while a signal handler was still running. What it had begun may be interrupted. ' +
+  'Wait for `condition(allHandlersFinished)` before the workflow ends, or set the policy ' +
+  '`HandlerUnfinishedPolicy.ABANDON` to silence this warning. These signals were still running: ';
