@@ -1,0 +1,85 @@
+/**
+ * The thread's side of activities in threads: loads the module once, runs one attempt per task.
+ */
+import { Module } from 'node:module';
+import type { MessagePort } from 'node:worker_threads';
+import { pack } from 'msgpackr';
+import { workerData } from 'piscina';
+import { ensureTemporalFailure, toFailure } from '../../actors/failures.js';
+import { decodePayload, encodePayload } from '../../codec/payload.js';
+import { type ActivityInfo, Context } from './context.js';
+
+export type ActivityTask =
+  | { kind: 'types' }
+  | { kind: 'run'; type: string; args: Uint8Array; info: ActivityInfo; port: MessagePort };
+
+export type ActivityMessage =
+  /** Details are encoded, as they would be on the host. */
+  | { kind: 'heartbeat'; details: Uint8Array }
+  | { kind: 'cancel'; reason: string }
+  | {
+      kind: 'log';
+      level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+      message: string;
+      attributes: Record<string, unknown> | undefined;
+    };
+
+export type ActivityAnswer =
+  | { result: Uint8Array }
+  /** The last heartbeat comes along, because messages of the port may come later than the answer. */
+  | { error: Uint8Array; heartbeat: Uint8Array | undefined };
+
+export interface ActivityWorkerData {
+  /** CommonJS code of the bundled module, and the file that it was made from. */
+  code: string;
+  filename: string;
+  payloadBytesMax: number;
+}
+
+const { code, filename, payloadBytesMax } = workerData as ActivityWorkerData;
+const activities = load();
+
+function load(): Record<string, unknown> {
+  // Compiled under the name of the user's own file, so that its packages are found from where that file is.
+  const module = new Module(filename) as Module & {
+    paths: string[];
+    _compile(code: string, filename: string): void;
+  };
+  module.filename = filename;
+  module.paths = (Module as unknown as { _nodeModulePaths(from: string): string[] })._nodeModulePaths(
+    filename,
+  );
+  module._compile(code, filename);
+  return module.exports as Record<string, unknown>;
+}
+
+export default async function run(task: ActivityTask): Promise<string[] | ActivityAnswer> {
+  if (task.kind === 'types')
+    return Object.keys(activities).filter((type) => typeof activities[type] === 'function');
+  const { type, args, info, port } = task;
+  let heartbeat: Uint8Array | undefined;
+  const abort = new AbortController();
+  port.on('message', (message: ActivityMessage) => {
+    if (message.kind === 'cancel') abort.abort(message.reason);
+  });
+  const post = (message: ActivityMessage) => port.postMessage(message);
+  const context = new Context(
+    info,
+    abort.signal,
+    (details) => {
+      heartbeat = encodePayload([details], 'heartbeat details', payloadBytesMax);
+      post({ kind: 'heartbeat', details: heartbeat });
+    },
+    (level, message, attributes) =>
+      post({ kind: 'log', level: level.toLowerCase() as 'info', message, attributes }),
+  );
+  try {
+    const fn = activities[type] as (...args: unknown[]) => unknown;
+    const result = await Context.run(context, async () => fn(...(decodePayload(args) as unknown[])));
+    return { result: encodePayload(result, `result of activity ${type}`, payloadBytesMax) };
+  } catch (error) {
+    return { error: Uint8Array.from(pack(toFailure(ensureTemporalFailure(error)))), heartbeat };
+  } finally {
+    port.close();
+  }
+}

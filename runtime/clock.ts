@@ -1,0 +1,24 @@
+/**
+ * The clock port: the only place where the host reads the time or waits for it.
+ *
+ * Owns: the interface and its real form. Tests use a form that they turn by hand (test/support).
+ */
+
+export interface Clock {
+  /** Epoch ms. */
+  now(): number;
+  /** Calls back once, not before `ms` from now. Returns how to call it off. Does not keep the process alive. */
+  after(ms: number, callback: () => void): () => void;
+}
+
+/** Node's longest timer; longer waits are cut and begun again by whoever waits. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: Date.now,
+  after(ms, callback) {
+    const timer = setTimeout(callback, Math.min(Math.max(0, ms), LONGEST_TIMER_MS));
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,99 @@
+/**
+ * Group commit: makes journal values durable, in order, as many at once as have gathered.
+ *
+ *   idle --append--> writing --durable--> idle, or writing again with what gathered meanwhile
+ *                       |
+ *                       +--failed--> all that was being written and all that gathered fails; idle
+ *
+ * Owns: the numbering of journal values, one write at a time, the order in which waiters hear of it.
+ * Does not own: what the values mean; what a failure costs (thread.ts forgets what it computed from).
+ *
+ * D1, D4: `durable` of an append is called after the store has it, never before. After a failure everything that might
+ * build on the lost value fails too, and the next write takes the same number: a value that reached the disk although
+ * the store reported otherwise is overwritten before anything else can follow it.
+ */
+import { keys } from '../codec/keys.js';
+import type { Store } from './store/store.js';
+
+interface Append {
+  frames: Uint8Array;
+  durable(seq: number): void;
+  failed(error: Error): void;
+}
+
+export class Committer {
+  readonly #store: Store;
+  #seq: number;
+  #gathered: Append[] = [];
+  #writing = false;
+  /** Who waits for the values being written, and for those that have gathered. */
+  #written: (() => void)[] = [];
+  #gatheredWritten: (() => void)[] = [];
+
+  /** @param lastSeq number of the newest journal value in the store, 0 for none */
+  constructor(store: Store, lastSeq: number) {
+    this.#store = store;
+    this.#seq = lastSeq;
+  }
+
+  /** Number of the newest durable journal value. */
+  get durableSeq(): number {
+    return this.#seq;
+  }
+
+  append(frames: Uint8Array, durable: (seq: number) => void, failed: (error: Error) => void): void {
+    this.#gathered.push({ frames, durable, failed });
+    if (!this.#writing) void this.#write();
+  }
+
+  /** Resolves when all that was appended before this call is durable or has failed, whatever is appended meanwhile. */
+  settled(): Promise<void> {
+    if (!this.#writing) return Promise.resolve();
+    const waiting = this.#gathered.length > 0 ? this.#gatheredWritten : this.#written;
+    return new Promise((resolve) => waiting.push(resolve));
+  }
+
+  async #write(): Promise<void> {
+    this.#writing = true;
+    while (this.#gathered.length > 0) {
+      const group = this.#takeGathered();
+      const seq = this.#seq + 1;
+      const error = await this.#put(seq, group);
+      if (error === undefined) {
+        this.#seq = seq;
+        for (const append of group) append.durable(seq);
+      } else {
+        for (const append of [...group, ...this.#takeGathered()]) append.failed(error);
+      }
+      for (const resolve of this.#written.splice(0)) resolve();
+    }
+    this.#writing = false;
+  }
+
+  async #put(seq: number, group: readonly Append[]): Promise<Error | undefined> {
+    try {
+      await this.#store.write([{ kind: 'put', key: keys.journal(seq), value: concat(group) }]);
+      return undefined;
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  #takeGathered(): Append[] {
+    const group = this.#gathered;
+    this.#gathered = [];
+    this.#written.push(...this.#gatheredWritten.splice(0));
+    return group;
+  }
+}
+
+function concat(group: readonly Append[]): Uint8Array {
+  if (group.length === 1) return group[0]!.frames;
+  const value = new Uint8Array(group.reduce((length, { frames }) => length + frames.length, 0));
+  let at = 0;
+  for (const { frames } of group) {
+    value.set(frames, at);
+    at += frames.length;
+  }
+  return value;
+}

@@ -1,0 +1,185 @@
+/**
+ * The compactor: moves what the journal holds into per-run places and then trims the journal.
+ *
+ *   journal values 1..n --> history chunks, run records, due times, pending activities, outcomes --> values 1..n removed
+ *
+ * Owns: when this happens and in which slices. A slice is one write and holds all of a run's changes, so a run is
+ * either wholly moved or not at all; values are removed only when every run in them was moved. A crash in between
+ * repeats work: the record's `through` says what is already there.
+ * Does not own: what is in a record (run.ts).
+ */
+import { keys, readNumber, startOf } from '../codec/keys.js';
+import { packActivityRecord, packRunRecord, packUpdateOutcome } from '../codec/run-record.js';
+import type { Committer } from './committer.js';
+import type { Live } from './live.js';
+import type { Run, Unsaved } from './run.js';
+import { packNumber, type Runs } from './runs.js';
+import type { Store, WriteOp } from './store/store.js';
+
+/** What one write holds while the compactor keeps pace; more when it falls behind, so that it catches up. */
+const SLICE_BYTES = 256 * 1024;
+const SLICE_RUNS = 256;
+const TRIM_VALUES = 1_024;
+
+export class Compactor {
+  readonly #store: Store;
+  readonly #runs: Runs;
+  readonly #committer: Committer;
+  readonly #journalBytesMax: number;
+  readonly #onError: (error: Error) => void;
+  readonly #dirty = new Set<Live>();
+  /** Bytes of frames that stand in the journal only. */
+  #bytes = 0;
+  /** As many there were when a compaction failed; the next begins when there are enough beside them. */
+  #bytesLeft = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(parts: {
+    store: Store;
+    runs: Runs;
+    committer: Committer;
+    journalBytesMax: number;
+    onError: (error: Error) => void;
+  }) {
+    this.#store = parts.store;
+    this.#runs = parts.runs;
+    this.#committer = parts.committer;
+    this.#journalBytesMax = parts.journalBytesMax;
+    this.#onError = parts.onError;
+  }
+
+  get unsavedBytes(): number {
+    return this.#bytes;
+  }
+
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Durable frames of this run now stand in the journal only. */
+  noted(live: Live, bytes: number): void {
+    this.#dirty.add(live);
+    this.#bytes += bytes;
+    if (this.#bytes - this.#bytesLeft >= this.#journalBytesMax / 2 && this.#running === undefined)
+      this.run().catch(this.#onError);
+  }
+
+  /** Moves all that was durable when it began. Joins a compaction under way. */
+  run(): Promise<void> {
+    // Not at once: a run may be noted in the middle of a journal value of which more entries are its own, and a run's
+    // record must hold all or nothing of a value.
+    this.#running ??= Promise.resolve()
+      .then(() => this.#compact())
+      .finally(() => {
+        this.#running = undefined;
+      });
+    return this.#running;
+  }
+
+  async #compact(): Promise<void> {
+    const through = this.#committer.durableSeq;
+    const runs = [...this.#dirty];
+    try {
+      for (let at = 0; at < runs.length; ) at = await this.#saveSlice(runs, at);
+      await this.#trim(through);
+      this.#bytesLeft = 0;
+    } catch (error) {
+      this.#bytesLeft = this.#bytes;
+      throw error;
+    }
+  }
+
+  /** Saves some of the runs, from `at` on, in one write. Returns where to go on. */
+  async #saveSlice(runs: readonly Live[], at: number): Promise<number> {
+    const slice: { live: Live; through: number }[] = [];
+    const ops: WriteOp[] = [];
+    let bytes = 0;
+    let end = at;
+    // 1 while there is no more than began the compaction: commits and slices take turns, so slices must not be smaller.
+    const pace = Math.max(1, (2 * this.#bytes) / this.#journalBytesMax) ** 2;
+    for (; end < runs.length && slice.length < SLICE_RUNS * pace && bytes < SLICE_BYTES * pace; end++) {
+      const live = runs[end]!;
+      this.#dirty.delete(live);
+      const unsaved = live.run.beginSave();
+      const through = unsaved.frames.at(-1)?.seq ?? live.run.through;
+      slice.push({ live, through });
+      bytes += save(live.run, unsaved, through, unsaved.isNew && this.#runs.isLatest(live), ops);
+    }
+    try {
+      await this.#store.write(ops);
+    } catch (error) {
+      for (const { live, through } of slice) {
+        live.run.saveFailed(through);
+        this.#dirty.add(live);
+      }
+      throw error;
+    }
+    this.#bytes -= bytes;
+    for (const { live, through } of slice) {
+      live.run.saved(through);
+      this.#runs.forget(live);
+    }
+    return end;
+  }
+
+  async #trim(through: number): Promise<void> {
+    for (;;) {
+      const ops: WriteOp[] = [];
+      for (const [key] of this.#store.range(startOf('j'), keys.journal(through + 1), {
+        limit: TRIM_VALUES,
+      })) {
+        if (readNumber(key, 0) < through) ops.push({ kind: 'remove', key });
+      }
+      // The newest stays, so that the numbering goes on from it when the store is opened again.
+      if (ops.length === 0) return;
+      await this.#store.write(ops);
+    }
+  }
+}
+
+/** Adds what changed about the run to the write. Returns its size in bytes. */
+function save(run: Run, unsaved: Unsaved, through: number, isLatest: boolean, ops: WriteOp[]): number {
+  const { runNo, runId, namespace, workflowId, firstRunNo } = run.info;
+  const put = (key: Uint8Array, value: Uint8Array) => ops.push({ kind: 'put', key, value });
+  for (const seq of unsaved.stale) ops.push({ kind: 'remove', key: keys.history(runNo, seq) });
+  if (unsaved.isNew) put(keys.runId(runId), packNumber(runNo));
+  if (isLatest) put(keys.workflow(namespace, workflowId), packNumber(runNo));
+  for (const { seq, due } of unsaved.timersRemoved)
+    ops.push({ kind: 'remove', key: keys.due(due, runNo, 'timer', seq) });
+  for (const [seq, timer] of run.timers) {
+    if (timer.saved) continue;
+    timer.saved = true;
+    put(keys.due(timer.due, runNo, 'timer', seq), EMPTY);
+  }
+  for (const seq of unsaved.activitiesRemoved) ops.push({ kind: 'remove', key: keys.activity(runNo, seq) });
+  for (const seq of unsaved.activitiesChanged) {
+    const activity = run.activities.get(seq);
+    if (activity === undefined) continue;
+    put(keys.activity(runNo, seq), packActivityRecord(activity));
+    // An attempt may be hours away. The key goes when it has been looked at.
+    if (activity.attempt > 1) put(keys.due(activity.nextAt, runNo, 'activity', seq), EMPTY);
+  }
+  for (const [id, outcome] of unsaved.outcomes) put(keys.update(runNo, id), packUpdateOutcome(outcome));
+  for (const id of unsaved.requests) put(keys.request(firstRunNo, id), EMPTY);
+  const chunk = concat(unsaved.frames.map(({ bytes }) => bytes));
+  if (chunk.length > 0) put(keys.history(runNo, through), chunk);
+  put(keys.run(runNo), packRunRecord(run.toRecord(through)));
+  if (run.needsTurn) put(keys.due(run.suspension?.since ?? run.lastTime, runNo, 'turnRetry', 0), EMPTY);
+  const timeoutAt = run.timeoutAt;
+  if (timeoutAt !== undefined && run.closed)
+    ops.push({ kind: 'remove', key: keys.due(timeoutAt, runNo, 'runTimeout', 0) });
+  else if (timeoutAt !== undefined && unsaved.isNew) put(keys.due(timeoutAt, runNo, 'runTimeout', 0), EMPTY);
+  return chunk.length;
+}
+
+const EMPTY = new Uint8Array();
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

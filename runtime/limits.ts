@@ -1,0 +1,85 @@
+/**
+ * Every limit of the runtime: name with its unit last, why it is there, and what happens at it (D8).
+ *
+ * Owns: the defaults and the check of what a user sets. Does not own: enforcing them; each limit names who does.
+ */
+import { ConfigurationError } from './errors.js';
+
+export interface Limits {
+  /** Longest a turn or query may block its thread, ms. Then the thread is ended and the turn fails. (pool.ts) */
+  turnMsMax: number;
+  /** Largest encoded argument list, result or answer, bytes. Larger ones are refused. (client/workflow-client.ts, activities/) */
+  payloadBytesMax: number;
+  /** Messages that may wait for one thread or for their commit. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
+  queuedMessagesMax: number;
+  /** Bytes of messages that may wait for one thread or for their commit. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
+  queuedBytesMax: number;
+  /** Messages in one batch; bounds how long a batch keeps its thread. (thread.ts) */
+  batchMessagesMax: number;
+  /** Bytes of messages in one batch. (thread.ts) */
+  batchBytesMax: number;
+  /** Activations that a thread keeps in memory. The least recently used leave memory. (thread.ts) */
+  activationsPerThreadMax: number;
+  /** Heap of a thread, bytes. Above it activations leave memory, least recently used first. (thread.ts) */
+  heapBytesPerThreadMax: number;
+  /** Hard limit of a thread's heap, bytes. A thread that exceeds it dies; its executions recover. (pool.ts) */
+  heapBytesPerThreadHard: number;
+  /** Journal not yet moved to history, bytes; bounds memory, and the time to open after a crash. (compactor.ts) */
+  journalBytesMax: number;
+  /** Activity attempts that run at the same time. Others wait. (activities/) */
+  activitiesMax: number;
+  /** First and longest delay before a failed turn is tried again, ms. (host.ts) */
+  turnRetryMsMin: number;
+  turnRetryMsMax: number;
+  /** Longest workflow id, signal name or other identifier, bytes. Longer ones are refused. (client/workflow-client.ts) */
+  identifierBytesMax: number;
+  /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
+  updatesInFlightMax: number;
+}
+
+const MiB = 1024 * 1024;
+
+export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
+  turnMsMax: 2_000,
+  payloadBytesMax: 2 * MiB,
+  queuedMessagesMax: 100_000,
+  queuedBytesMax: 64 * MiB,
+  batchMessagesMax: 1_024,
+  batchBytesMax: 1 * MiB,
+  activationsPerThreadMax: 10_000,
+  heapBytesPerThreadMax: 512 * MiB,
+  heapBytesPerThreadHard: 1_536 * MiB,
+  journalBytesMax: 16 * MiB,
+  activitiesMax: 200,
+  turnRetryMsMin: 200,
+  turnRetryMsMax: 60_000,
+  identifierBytesMax: 1_000,
+  updatesInFlightMax: Number.POSITIVE_INFINITY,
+});
+
+const BOUNDS: { readonly [name in keyof Limits]?: { least?: number; most?: number } } = {
+  // A thread that has no room to start in takes the whole process along.
+  heapBytesPerThreadHard: { least: 32 * MiB },
+  // Identifiers are part of keys, and a key of the store has 1,978 bytes at most, also with a namespace in it.
+  identifierBytesMax: { most: 1_000 },
+};
+
+/** @throws ConfigurationError for a limit that does not exist or is not a positive number. */
+export function withDefaults(limits: Partial<Limits> = {}): Limits {
+  if (typeof limits !== 'object' || limits === null)
+    throw new ConfigurationError(`limits must be an object, got ${String(limits)}`);
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
+      throw new ConfigurationError(
+        `There is no limit called '${name}'. The limits are: ${Object.keys(DEFAULT_LIMITS).join(', ')}`,
+      );
+    }
+    if (typeof value !== 'number' || !(value > 0)) {
+      throw new ConfigurationError(`limits.${name} must be a positive number, got ${String(value)}`);
+    }
+    const { least = 0, most = Number.POSITIVE_INFINITY } = BOUNDS[name as keyof Limits] ?? {};
+    if (value < least) throw new ConfigurationError(`limits.${name} must be at least ${least}, got ${value}`);
+    if (value > most) throw new ConfigurationError(`limits.${name} must be at most ${most}, got ${value}`);
+  }
+  return { ...DEFAULT_LIMITS, ...limits };
+}

@@ -1,0 +1,100 @@
+/**
+ * A run that something is going on with: the host's volatile side of it, gone when the process is.
+ *
+ * Owns: whether a thread holds its activation, what is held back while its turn is tried again, who waits for it.
+ * Does not own: anything durable (run.ts).
+ */
+import type { Envelope } from '../codec/envelope.js';
+import type { Failure } from '../codec/failure.js';
+import type { Payload } from '../codec/journal-entry.js';
+import type { UpdateOutcome } from '../codec/run-record.js';
+import type { Run } from './run.js';
+
+/** What became of one envelope. */
+export type Outcome =
+  /** It is on disk, together with the turn that it caused. */
+  | { kind: 'durable' }
+  | { kind: 'answer'; result: Payload }
+  | { kind: 'failure'; failure: Failure }
+  | { kind: 'closed' }
+  /** It had no effect and may be sent again. */
+  | { kind: 'error'; error: Error };
+
+/** An envelope on its way to a thread, and who wants to know what became of it. */
+export interface Item {
+  live: Live;
+  envelope: Envelope;
+  /** Size for the queue's limit. */
+  bytes: number;
+  settle: ((outcome: Outcome) => void) | undefined;
+}
+
+export type UpdateStage = 'admitted' | 'accepted' | 'completed';
+
+/** An update that callers wait for. */
+export interface UpdateCall {
+  stage: UpdateStage;
+  outcome: UpdateOutcome | undefined;
+  error: Error | undefined;
+  waiters: { stage: UpdateStage; wake: () => void }[];
+}
+
+/** A turn that failed, between its failure and the next success. */
+export interface TurnRetry {
+  /** Failed attempts. */
+  attempt: number;
+  nextAt: number;
+  /** What went wrong last. */
+  message: string;
+  stop: () => void;
+  /** The next attempt is on its way. */
+  trying: boolean;
+  /** Something was noted for the run since then; a turn must take it when this attempt succeeds. */
+  noted: boolean;
+}
+
+export class Live {
+  readonly run: Run;
+  /** The start is durable. Until then nobody may be told that the run exists. */
+  started: Promise<void> = Promise.resolve();
+  /** While the start is not durable: the run in memory that was the latest of the workflow id before. */
+  before: Live | undefined;
+  /** The start did not become durable: the run never existed, and whatever was sent to it fails with this. */
+  gone: Error | undefined;
+  /** Its thread holds the activation, or will when it has handled what was sent. */
+  active = false;
+  /** Newest batch of its thread that may have made entries of it. */
+  batch = 0;
+  /** Batch with a note that ends the run, sent while there was no activation to refuse what follows. */
+  endBatch = 0;
+  /** Items queued or in flight; a run with any is not passivated. */
+  pending = 0;
+  /** Failed attempts of the turn at hand; undefined while turns succeed. */
+  retry: TurnRetry | undefined;
+  /** Updates that wait for the turn that is tried again. */
+  held: Item[] = [];
+  readonly updates = new Map<string, UpdateCall>();
+  /** Signals by request id that are on their way, so that a second one can wait for the first. */
+  readonly requests = new Map<string, Promise<void>>();
+  readonly closeWaiters = new Set<() => void>();
+
+  constructor(run: Run) {
+    this.run = run;
+  }
+
+  /** Nothing volatile would be lost if the host forgot this run. */
+  get idle(): boolean {
+    return (
+      !this.active &&
+      this.pending === 0 &&
+      this.retry === undefined &&
+      this.held.length === 0 &&
+      this.updates.size === 0 &&
+      this.requests.size === 0 &&
+      this.closeWaiters.size === 0 &&
+      // Whoever runs an activity holds on to its run.
+      this.run.activities.size === 0 &&
+      !this.run.dirty
+    );
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The pool of workflow threads: piscina, with a load balancer that pins each slot to one thread.
+ *
+ *   slot k --run(batch)--> its thread, for as long as that thread lives; then a new one takes the slot
+ *
+ * Owns: starting and ending threads, which thread serves which slot, the watch over turns that do not end (D7).
+ * Does not own: what is in a batch (thread.ts), what the thread does with it (worker.ts).
+ */
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { Clock } from './clock.js';
+import type { Limits } from './limits.js';
+import { MARKER_BYTES, type ThreadMode, TurnMarker } from './turn-marker.js';
+import type { WorkerData, WorkerTask } from './worker.js';
+
+/** A thread died, or was ended because a turn did not end. `mode` and `runNo` say what it was doing. */
+export class ThreadDiedError extends Error {
+  override name = 'ThreadDiedError';
+  constructor(
+    readonly mode: ThreadMode,
+    readonly runNo: number,
+    readonly blocked: boolean,
+    options: { cause: unknown },
+  ) {
+    super(
+      blocked ? 'A turn blocked its thread for longer than limits.turnMsMax' : 'A workflow thread died',
+      options,
+    );
+  }
+}
+
+/** How many looks at a busy thread make up the limit; a turn is ended after the limit and at most one look more. */
+const LOOKS_PER_LIMIT = 8;
+
+export class Pool {
+  readonly #piscina: Piscina<WorkerTask, unknown>;
+  readonly #markers: TurnMarker[];
+  readonly #clock: Clock;
+  readonly #turnMsMax: number;
+  /** Thread id by slot. */
+  readonly #pinned = new Map<number, number>();
+
+  constructor(code: string, threads: number, limits: Limits, clock: Clock) {
+    const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
+    const workerData: WorkerData = { code, markers: buffers };
+    this.#markers = buffers.map((buffer) => new TurnMarker(buffer));
+    this.#clock = clock;
+    this.#turnMsMax = limits.turnMsMax;
+    this.#piscina = new Piscina({
+      filename: fileURLToPath(new URL('./worker.js', import.meta.url)),
+      minThreads: threads,
+      maxThreads: threads,
+      concurrentTasksPerWorker: 1,
+      atomics: 'sync',
+      recordTiming: false,
+      // The code that runs here is workflow code only; what the embedder passes to its own process is not for it.
+      execArgv: [],
+      env: {},
+      workerData,
+      // A thread at its limit gets 16 MiB more from Node.js to end in. A young generation of the default size can
+      // move as much at once, and then V8 ends the whole process instead; of 24 MiB it moves 8 at most.
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil(limits.heapBytesPerThreadHard / 2 ** 20),
+        maxYoungGenerationSizeMb: 24,
+      },
+      loadBalancer: (task, workers) => this.#pick(slotOf(task), workers),
+    });
+    // A thread that dies between two tasks is replaced by piscina; the next batch finds the new one.
+    this.#piscina.on('error', () => undefined);
+  }
+
+  /**
+   * Names of the exported workflow functions.
+   * @throws ThreadDiedError whose cause is what the user's modules threw, or which says that they blocked
+   */
+  async workflowTypes(): Promise<string[]> {
+    return (await this.#run({ kind: 'types', slot: 0 }, [])) as string[];
+  }
+
+  /** @throws ThreadDiedError when the thread did not live to answer. */
+  async run(slot: number, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+    return (await this.#run({ kind: 'batch', slot, bytes }, [bytes.buffer])) as Uint8Array;
+  }
+
+  async #run(task: WorkerTask, transferList: ArrayBuffer[]): Promise<unknown> {
+    const { slot } = task;
+    const abort = new AbortController();
+    const watch = this.#watch(slot, () => abort.abort());
+    try {
+      return await this.#piscina.run(withSlot(task), { transferList, signal: abort.signal });
+    } catch (error) {
+      const { mode, runNo } = this.#markers[slot]!.read();
+      this.#markers[slot]!.idle();
+      throw new ThreadDiedError(mode, runNo, abort.signal.aborted, { cause: error });
+    } finally {
+      watch.stop();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#piscina.destroy();
+  }
+
+  /** Looks at the thread's marker now and then; the same turn at every look for the whole limit means that it is blocked. */
+  #watch(slot: number, blocked: () => void): { stop(): void } {
+    const marker = this.#markers[slot]!;
+    const pause = this.#turnMsMax / LOOKS_PER_LIMIT;
+    let seen = -1;
+    let looks = 0;
+    let stop = (): void => undefined;
+    const look = (): void => {
+      const { count, mode } = marker.read();
+      looks = count === seen && mode !== 'idle' ? looks + 1 : 0;
+      seen = count;
+      if (looks >= LOOKS_PER_LIMIT) blocked();
+      else stop = this.#clock.after(pause, look);
+    };
+    stop = this.#clock.after(pause, look);
+    return { stop: () => stop() };
+  }
+
+  #pick<W extends { id: number; currentUsage: number }>(slot: number, workers: W[]): W | null {
+    const pinned = workers.find(({ id }) => id === this.#pinned.get(slot));
+    if (pinned !== undefined) return pinned.currentUsage === 0 ? pinned : null;
+    const taken = new Set(this.#pinned.values());
+    const free = workers.find(({ id, currentUsage }) => !taken.has(id) && currentUsage === 0);
+    if (free === undefined) return null;
+    this.#pinned.set(slot, free.id);
+    return free;
+  }
+}
+
+function withSlot(task: WorkerTask): WorkerTask {
+  return Object.assign(task, { [Piscina.queueOptionsSymbol]: { slot: task.slot } });
+}
+
+function slotOf(task: object): number {
+  return (task as Record<symbol, { slot: number }>)[Piscina.queueOptionsSymbol]!.slot;
+}

@@ -1,0 +1,206 @@
+/**
+ * The directory of runs: by number, by run id, and the latest run of a workflow id.
+ *
+ * Owns: which runs are in the host's memory, loading the others from the store when asked for, numbering new ones.
+ * Does not own: what happens to a run (run.ts), moving its entries into the store (compactor.ts).
+ *
+ * A run is kept while something goes on with it or the store lacks some of it; otherwise the store is its only place.
+ */
+import { frames, type StartInfo, unpackEntry } from '../codec/journal-entry.js';
+import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
+import { unpackActivityRecord, unpackRunRecord } from '../codec/run-record.js';
+import { InvariantError } from './errors.js';
+import { Live } from './live.js';
+import { Run } from './run.js';
+import type { Store } from './store/store.js';
+
+/** Runs that were loaded and may have become idle since (D8). */
+const VISITED_MAX = 1_024;
+
+export class Runs {
+  readonly #store: Store;
+  readonly #byNo = new Map<number, Live>();
+  /** Latest run by namespace and workflow id, for runs in memory. */
+  readonly #latest = new Map<string, Live>();
+  readonly #byRunId = new Map<string, Live>();
+  /** Runs loaded because somebody asked for them, oldest first. Nothing may come of it, so they are looked at again. */
+  readonly #visited: Live[] = [];
+  #lastNo = 0;
+
+  constructor(store: Store) {
+    this.#store = store;
+    for (const [key] of store.range(startOf('r'), endOf('r'), { reverse: true, limit: 1 }))
+      this.#lastNo = readNumber(key, 0);
+  }
+
+  get inMemory(): number {
+    return this.#byNo.size;
+  }
+
+  all(): Iterable<Live> {
+    return this.#byNo.values();
+  }
+
+  nextNo(): number {
+    return ++this.#lastNo;
+  }
+
+  get(runNo: number): Live | undefined {
+    return this.#byNo.get(runNo) ?? this.#load(runNo);
+  }
+
+  /** Only if it is in memory. */
+  peek(runNo: number): Live | undefined {
+    return this.#byNo.get(runNo);
+  }
+
+  latest(namespace: string, workflowId: string): Live | undefined {
+    const inMemory = this.#latest.get(idKey(namespace, workflowId));
+    if (inMemory !== undefined) return inMemory;
+    const value = this.#store.get(keys.workflow(namespace, workflowId));
+    return value === undefined ? undefined : this.get(unpackNumber(value));
+  }
+
+  byRunId(runId: string): Live | undefined {
+    const inMemory = this.#byRunId.get(runId);
+    if (inMemory !== undefined) return inMemory;
+    const value = this.#store.get(keys.runId(runId));
+    return value === undefined ? undefined : this.get(unpackNumber(value));
+  }
+
+  /** A run that is about to start. It becomes the latest of its workflow id at once. */
+  admit(info: StartInfo): Live {
+    const live = new Live(new Run(info, true));
+    const key = idKey(info.namespace, info.workflowId);
+    live.before = this.#latest.get(key);
+    this.#keep(live);
+    this.#latest.set(key, live);
+    return live;
+  }
+
+  /** The start did not become durable: whichever run was latest before is so again. */
+  discard(live: Live): void {
+    const { before, run } = live;
+    this.#remove(live);
+    // One that has left memory since is found through the store.
+    if (before !== undefined && this.#byNo.get(before.run.runNo) === before)
+      this.#latest.set(idKey(run.info.namespace, run.info.workflowId), before);
+  }
+
+  /** Of the runs of its workflow id whose start is durable, this is the last. */
+  isLatest(live: Live): boolean {
+    const latest = this.latest(live.run.info.namespace, live.run.info.workflowId);
+    return latest === live || latest?.before === live;
+  }
+
+  /** Leaves the host's memory; the store has all of it. */
+  forget(live: Live): void {
+    if (!live.idle) return;
+    this.#remove(live);
+  }
+
+  /** Numbers of runs that the store knows to have unsettled activities. */
+  withActivities(): Set<number> {
+    const found = new Set<number>();
+    for (const [key] of this.#store.range(startOf('a'), endOf('a'))) found.add(readNumber(key, 0));
+    return found;
+  }
+
+  /** History of a run: what the store has, then what only the journal has. */
+  history(live: Live): Uint8Array[] {
+    const { run } = live;
+    const chunks: Uint8Array[] = [];
+    // Only up to what is known to be there: a write that failed may have left a chunk that the journal still has too.
+    for (const [, value] of this.#store.range(
+      keys.history(run.runNo, 0),
+      keys.history(run.runNo, run.through + 1),
+    ))
+      chunks.push(value);
+    chunks.push(...run.unsavedFrames());
+    return chunks;
+  }
+
+  #load(runNo: number): Live | undefined {
+    const value = this.#store.get(keys.run(runNo));
+    if (value === undefined) return undefined;
+    const activities = [...this.#store.range(keys.activity(runNo, 0), keys.activity(runNo + 1, 0))];
+    const run = Run.fromRecord(
+      unpackRunRecord(value),
+      activities.map(([key, record]) => [readNumber(key, 1), unpackActivityRecord(record)] as const),
+    );
+    const live = new Live(run);
+    this.#keep(live);
+    this.#visited.push(live);
+    if (this.#visited.length > VISITED_MAX)
+      for (const visited of this.#visited.splice(0, VISITED_MAX / 2)) this.forget(visited);
+    return live;
+  }
+
+  #keep(live: Live): void {
+    const { runNo, runId } = live.run.info;
+    this.#byNo.set(runNo, live);
+    this.#byRunId.set(runId, live);
+    this.#lastNo = Math.max(this.#lastNo, runNo);
+  }
+
+  #remove(live: Live): void {
+    const { runNo, runId, namespace, workflowId } = live.run.info;
+    if (this.#byNo.get(runNo) !== live) return;
+    this.#byNo.delete(runNo);
+    this.#byRunId.delete(runId);
+    const key = idKey(namespace, workflowId);
+    if (this.#latest.get(key) === live) this.#latest.delete(key);
+  }
+
+  /** A run of which the store has no record. A later one of the same workflow id may have one: saving stopped half way. */
+  #admitRecovered(info: StartInfo): Live {
+    const latest = this.latest(info.namespace, info.workflowId);
+    const live = this.admit(info);
+    live.before = undefined;
+    if (latest !== undefined && latest.run.runNo > info.runNo)
+      this.#latest.set(idKey(info.namespace, info.workflowId), latest);
+    return live;
+  }
+
+  /**
+   * Applies the journal values that the store's records do not contain yet. Returns the number of the newest.
+   * @throws InvariantError for an entry of a run of which there is neither record nor start.
+   */
+  recover(): { lastSeq: number; recovered: Live[] } {
+    const recovered = new Set<Live>();
+    let lastSeq = 0;
+    for (const [key, value] of this.#store.range(startOf('j'), endOf('j'))) {
+      lastSeq = readNumber(key, 0);
+      for (const frame of frames(value)) {
+        const entry = unpackEntry(frame.body);
+        let live = this.get(frame.runNo);
+        if (live === undefined) {
+          if (entry.kind !== 'started')
+            throw new InvariantError(
+              `Journal value ${lastSeq} has an entry of run ${frame.runNo}, which never started`,
+            );
+          live = this.#admitRecovered(entry.info);
+        }
+        if (lastSeq <= live.run.through) continue;
+        live.run.append(frame, lastSeq);
+        live.run.apply(entry);
+        recovered.add(live);
+      }
+    }
+    return { lastSeq, recovered: [...recovered] };
+  }
+}
+
+function idKey(namespace: string, workflowId: string): string {
+  return `${namespace}\0${workflowId}`;
+}
+
+export function packNumber(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setFloat64(0, value);
+  return bytes;
+}
+
+function unpackNumber(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0);
+}

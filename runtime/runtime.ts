@@ -1,0 +1,230 @@
+/**
+ * The runtime: one open store and its threads, inside the embedder's process.
+ *
+ *   open: options -> bundle -> store -> threads -> recovery -> host + client        close: drain -> threads -> store
+ *
+ * Owns: putting the parts together and taking them apart again, in that order, whatever fails on the way.
+ * Does not own: signals to the process; when to close is the embedder's business.
+ */
+import { availableParallelism, hostname } from 'node:os';
+import { instrumentReadOnly } from '../actors/sandbox/instrument.js';
+import { utf8Length } from '../codec/keys.js';
+import { FORMAT_VERSION } from '../codec/version.js';
+import { activityPool } from './activities/pool.js';
+import { type ActivityExecutor, hostExecutor } from './activities/runner.js';
+import { bundleWorkflows, createLocator } from './bundle.js';
+import { WorkflowBundleError } from './bundle-errors.js';
+import { Client } from './client/client.js';
+import { WorkflowClient } from './client/workflow-client.js';
+import { type Clock, systemClock } from './clock.js';
+import { ConfigurationError } from './errors.js';
+import { Host } from './host.js';
+import { type Limits, withDefaults } from './limits.js';
+import { DefaultLogger, type Logger } from './logger.js';
+import { Pool, ThreadDiedError } from './pool.js';
+import { openLmdbStore } from './store/lmdb.js';
+import { openMemoryStore } from './store/memory.js';
+import type { Durability, Store } from './store/store.js';
+
+export interface RuntimeOptions {
+  /** Folder of the store; made if there is none. Absent: everything is in memory and gone at close. */
+  path?: string;
+  /** TypeScript or JavaScript module that exports the workflow functions. Absent: no workflow can be started. */
+  workflowsPath?: string | URL;
+  /** Activity functions by name; they run on the thread that opened the runtime. */
+  activities?: object;
+  /** Module whose exported functions are activities that run in a thread pool of their own, for work that computes. */
+  activitiesPath?: string | URL;
+  /** Workflow threads. Default: the machine's parallelism less one, at least one. */
+  threads?: number;
+  /** Default 'default'. */
+  namespace?: string;
+  /** Default 'default'. */
+  taskQueue?: string;
+  /**
+   * What an acknowledgement waits for. 'flush' (default): it is on the disk. 'commit': the operating system has it, so it
+   * survives the process but not a power cut. 'memory': nothing, it is written behind.
+   */
+  durability?: Durability;
+  limits?: Partial<Limits>;
+  /** Default: standard error, from INFO on. */
+  logger?: Logger;
+  /** Named in the histories. Default: process id and host name. */
+  identity?: string;
+  /** For tests: a store or a clock of their own. */
+  ports?: { store?: Store; clock?: Clock };
+}
+
+/** Longest namespace or task queue. */
+const NAME_BYTES_MAX = 900;
+const DURABILITIES: readonly string[] = ['flush', 'commit', 'memory'];
+
+export class Runtime {
+  readonly client: Client;
+  readonly #host: Host;
+  readonly #pool: Pool;
+  readonly #store: Store;
+  readonly #keepAlive: NodeJS.Timeout;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: { host: Host; pool: Pool; store: Store; client: Client }) {
+    this.#host = parts.host;
+    this.#pool = parts.pool;
+    this.#store = parts.store;
+    this.client = parts.client;
+    // An open runtime may have timers to fire, so it keeps the process alive, as an open server does.
+    this.#keepAlive = setInterval(() => undefined, 2 ** 30);
+  }
+
+  /**
+   * @throws ConfigurationError for options that make no sense; WorkflowBundleError when the workflows cannot be bundled
+   * or evaluated; the errors of store/errors.ts when the folder cannot be used
+   */
+  static async open(options: RuntimeOptions = {}): Promise<Runtime> {
+    const checked = check(options);
+    const { limits, threads, clock } = checked;
+    const { code, locate } = await workflowCode(options.workflowsPath);
+    const opened: { close(): Promise<void> }[] = [];
+    try {
+      const executors = await activityExecutors(options, limits);
+      opened.push(...executors);
+      const store = options.ports?.store ?? (await openStore(options));
+      opened.unshift(store);
+      const pool = new Pool(code, threads, limits, clock);
+      opened.unshift(pool);
+      const workflowTypes = await workflowTypesOf(pool, options.workflowsPath, locate, limits);
+      const logger = options.logger ?? new DefaultLogger();
+      const host = new Host({ store, pool, threads, workflowTypes, executors, limits, clock, logger });
+      const workflow = new WorkflowClient(host, {
+        namespace: options.namespace ?? 'default',
+        taskQueue: options.taskQueue ?? 'default',
+        identity: options.identity ?? `${process.pid}@${hostname()}`,
+        payloadBytesMax: limits.payloadBytesMax,
+        identifierBytesMax: limits.identifierBytesMax,
+      });
+      return new Runtime({ host, pool, store, client: new Client(workflow) });
+    } catch (error) {
+      // Whatever was opened is closed again; the error that counts is the one that ended the opening.
+      for (const part of opened) await part.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** A snapshot of counts and sizes. */
+  metrics() {
+    return { ...this.#host.metrics(), store: this.#store.stats() };
+  }
+
+  /**
+   * Takes no more calls, lets turns under way finish, commits them and closes the store. Activities are told to stop and
+   * begin again when the store is opened next. Safe to call twice; afterwards nothing keeps the process alive.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#host.drain();
+    } finally {
+      clearInterval(this.#keepAlive);
+      await this.#pool.close().finally(() => this.#store.close());
+    }
+  }
+}
+
+function check(options: RuntimeOptions): { limits: Limits; threads: number; clock: Clock } {
+  if (typeof options !== 'object' || options === null)
+    throw new ConfigurationError('Runtime.open takes an object of options');
+  const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new ConfigurationError(
+      `threads must be a whole number of at least 1, got ${String(options.threads)}`,
+    );
+  if (options.durability !== undefined && !DURABILITIES.includes(options.durability)) {
+    throw new ConfigurationError(
+      `durability must be one of ${DURABILITIES.join(', ')}, got '${options.durability}'`,
+    );
+  }
+  if (options.path !== undefined && (typeof options.path !== 'string' || options.path === '')) {
+    throw new ConfigurationError('path must be the name of a folder');
+  }
+  if (
+    options.activities !== undefined &&
+    (typeof options.activities !== 'object' || options.activities === null)
+  ) {
+    throw new ConfigurationError('activities must be an object of functions');
+  }
+  for (const name of ['namespace', 'taskQueue'] as const) {
+    checkName(name, options[name]);
+  }
+  return { limits: withDefaults(options.limits), threads, clock: options.ports?.clock ?? systemClock };
+}
+
+/** They are part of keys: they must be short, and the character that ends them there must not be in them. */
+function checkName(option: string, value: string | undefined): void {
+  if (value === undefined) return;
+  if (typeof value !== 'string' || value === '')
+    throw new ConfigurationError(`${option} must be a text that is not empty`);
+  const problem = value.includes('\0')
+    ? 'must not have the character NUL in it'
+    : `must have at most ${NAME_BYTES_MAX} bytes`;
+  if (value.includes('\0') || utf8Length(value) > NAME_BYTES_MAX)
+    throw new ConfigurationError(`${option} ${problem}`);
+}
+
+type Locate = (line: number, column: number) => string;
+
+async function workflowCode(
+  workflowsPath: string | URL | undefined,
+): Promise<{ code: string; locate: Locate }> {
+  if (workflowsPath === undefined) return { code: '', locate: () => '' };
+  const { code, sourceMap } = await bundleWorkflows({ workflowsPath: String(workflowsPath) });
+  const locate = createLocator(sourceMap);
+  return { code: instrumentReadOnly(code, { locate }), locate };
+}
+
+/** What the modules export, once they were evaluated in a thread. */
+async function workflowTypesOf(
+  pool: Pool,
+  workflowsPath: string | URL | undefined,
+  locate: Locate,
+  limits: Limits,
+): Promise<string[]> {
+  const path = String(workflowsPath);
+  const refuse = (text: string, cause?: unknown) =>
+    new WorkflowBundleError(path, [{ file: path, line: 0, column: 0, text }], { cause });
+  try {
+    const types = await pool.workflowTypes();
+    if (workflowsPath !== undefined && types.length === 0) throw refuse('exports no workflow functions');
+    return types;
+  } catch (error) {
+    if (!(error instanceof ThreadDiedError)) throw error;
+    if (error.blocked)
+      throw refuse(`evaluating it took longer than ${limits.turnMsMax} ms (limits.turnMsMax)`, error);
+    throw refuse(`evaluating it failed: ${describeThrown(error.cause, locate)}`, error.cause);
+  }
+}
+
+/** The error and the line of the user's sources that it comes from. */
+function describeThrown(thrown: unknown, locate: Locate): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const [, line, column] = /workflows\.js:(\d+):(\d+)/.exec(thrown.stack ?? '') ?? [];
+  const place = line === undefined ? '' : ` (${locate(Number(line), Number(column) - 1)})`;
+  return `${thrown.name}: ${thrown.message}${place}`;
+}
+
+async function activityExecutors(options: RuntimeOptions, limits: Limits): Promise<ActivityExecutor[]> {
+  const executors: ActivityExecutor[] = [];
+  if (options.activities !== undefined)
+    executors.push(hostExecutor(options.activities as Record<string, unknown>, limits.payloadBytesMax));
+  if (options.activitiesPath !== undefined)
+    executors.push(await activityPool(String(options.activitiesPath), limits));
+  return executors;
+}
+
+function openStore({ path, durability }: RuntimeOptions): Promise<Store> {
+  if (path === undefined) return Promise.resolve(openMemoryStore());
+  return openLmdbStore({ path, durability: durability ?? 'flush', format: FORMAT_VERSION });
+}

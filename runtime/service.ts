@@ -1,0 +1,130 @@
+/**
+ * What a client may ask of the runtime. The embedded client calls it directly; another front end would too.
+ *
+ * Owns: the shapes of requests and answers, with values already encoded. Errors are those of client/errors.ts.
+ */
+
+import type { Failure } from '../codec/failure.js';
+import type { HistoryEvent } from '../codec/history-event.js';
+import type { Headers, Payload, RetryPolicy, SignalInput } from '../codec/journal-entry.js';
+import type { RunOutcome, UpdateOutcome } from '../codec/run-record.js';
+
+/** The latest run of a workflow id, or one run of it. */
+export interface Target {
+  namespace: string;
+  workflowId: string;
+  runId?: string | undefined;
+  /** Only a run of this chain. */
+  firstExecutionRunId?: string | undefined;
+}
+
+export type ReusePolicy =
+  | 'ALLOW_DUPLICATE'
+  | 'ALLOW_DUPLICATE_FAILED_ONLY'
+  | 'REJECT_DUPLICATE'
+  | 'TERMINATE_IF_RUNNING';
+export type ConflictPolicy = 'FAIL' | 'USE_EXISTING' | 'TERMINATE_EXISTING';
+
+export interface StartRequest {
+  namespace: string;
+  workflowId: string;
+  workflowType: string;
+  taskQueue: string;
+  args: Payload;
+  reusePolicy: ReusePolicy;
+  conflictPolicy: ConflictPolicy;
+  executionTimeoutMs?: number | undefined;
+  runTimeoutMs?: number | undefined;
+  taskTimeoutMs?: number | undefined;
+  retry?: RetryPolicy | undefined;
+  memo?: Payload | undefined;
+  searchAttributes?: Payload | undefined;
+  headers?: Headers | undefined;
+  identity?: string | undefined;
+  /** Signal-with-start: delivered in the first turn of a new run, or to the open one. */
+  signal?: SignalInput | undefined;
+}
+
+export interface StartAnswer {
+  runId: string;
+  /** False when an open run was used. */
+  started: boolean;
+}
+
+export type StatusName =
+  | 'RUNNING'
+  | 'COMPLETED'
+  | 'FAILED'
+  | 'CANCELLED'
+  | 'TERMINATED'
+  | 'CONTINUED_AS_NEW'
+  | 'TIMED_OUT';
+
+export interface PendingActivityInfo {
+  activityId: string;
+  activityType: string;
+  attempt: number;
+  scheduledTime: Date;
+  nextAttemptTime: Date;
+  lastFailure?: Failure | undefined;
+}
+
+/** The turn that fails and is tried again. */
+export interface PendingTurnInfo {
+  cause: string;
+  message: string;
+  /** Failed attempts so far. */
+  attempt: number;
+  since: Date;
+  nextAttemptTime: Date;
+}
+
+export interface Description {
+  type: string;
+  workflowId: string;
+  runId: string;
+  firstExecutionRunId: string;
+  taskQueue: string;
+  status: { code: number; name: StatusName };
+  historyLength: number;
+  historySize: number;
+  startTime: Date;
+  executionTime: Date;
+  closeTime: Date | undefined;
+  memo: Payload | undefined;
+  searchAttributes: Payload | undefined;
+  parentExecution: { workflowId: string; runId: string } | undefined;
+  pendingActivities: PendingActivityInfo[];
+  pendingTurn: PendingTurnInfo | undefined;
+}
+
+export interface UpdateRequest {
+  id: string;
+  generated: boolean;
+  name: string;
+  args: Payload;
+  identity?: string | undefined;
+}
+
+export interface UpdateTicket {
+  runId: string;
+  /** Resolves at the stage, or earlier when the update is rejected or done. */
+  reached(stage: 'accepted' | 'completed'): Promise<UpdateOutcome | undefined>;
+}
+
+export interface WorkflowService {
+  start(request: StartRequest): Promise<StartAnswer>;
+  /** Resolves when the signal is durable; `duplicate`: its request id was seen before and it had no effect. */
+  signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }>;
+  query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload>;
+  update(target: Target, request: UpdateRequest): UpdateTicket;
+  /** An update sent before. */
+  findUpdate(target: Target, updateId: string): Promise<UpdateTicket>;
+  cancel(target: Target, reason: string | undefined): Promise<void>;
+  terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void>;
+  result(target: Target): Promise<{ runId: string; outcome: RunOutcome }>;
+  describe(target: Target): Promise<Description>;
+  history(target: Target): Promise<HistoryEvent[]>;
+}
+
+export type QueryReject = 'NONE' | 'NOT_OPEN' | 'NOT_COMPLETED_CLEANLY';

@@ -1,0 +1,384 @@
+/**
+ * The loop of a pool thread: batches in, turns, batches out.
+ *
+ *   batch -> for each envelope: into its run's mailbox (a query first lets that mailbox run)
+ *         -> for each mailbox: one turn -> its journal entry
+ *         -> result: frames, replies, failed turns
+ *
+ * Owns: the activations of this thread, their mailboxes during a batch, the making of journal entries, replay.
+ * Does not own: how the thread gets batches (worker.ts), what is durable when (committer.ts), which runs live here
+ * (the host decides and sends their history first).
+ *
+ * D3: a run's envelopes are handled in batch order, one turn at a time. D5: replay compares each command with the
+ * recorded one. D7: whatever a run throws ends its own turn, never the batch.
+ */
+import v8 from 'node:v8';
+import type { Activation } from '../actors/activation.js';
+import type { Batch, BatchResult, Envelope, Reply, TurnFailure, WorkflowLog } from '../codec/envelope.js';
+import type { Failure } from '../codec/failure.js';
+import { eventCount } from '../codec/history-event.js';
+import {
+  type Command,
+  FrameWriter,
+  frames,
+  type Input,
+  isNotable,
+  type JournalEntry,
+  packEntry,
+  type TurnFailureCause,
+  unpackEntry,
+} from '../codec/journal-entry.js';
+import { encodePayload } from '../codec/payload.js';
+import type { Sandbox } from './realm.js';
+import { compareCommands } from './replay.js';
+import type { TurnMarker } from './turn-marker.js';
+
+const BATCHES_PER_HEAP_LOOK = 64;
+
+interface Actor {
+  runNo: number;
+  activation: Activation;
+  /** History events and bytes so far. */
+  events: number;
+  bytes: number;
+  /** Durable inputs that no turn has taken yet: what a failed turn left behind. */
+  waiting: Input[];
+  /** The batch in which the last turn ran; what shows its state must wait until that batch is durable (D4). */
+  turnBatch: number;
+  /** At least one turn has succeeded. */
+  turned: boolean;
+  closed: boolean;
+}
+
+/** Why a run has no activation: its turn failed, or its history does not replay. */
+interface Loss {
+  cause: TurnFailureCause;
+  failure: Failure;
+}
+
+/** A run's messages of the batch at hand. */
+interface Mailbox {
+  runNo: number;
+  inputs: Input[];
+  /** Envelope index of each input. */
+  at: number[];
+  /** A turn is due even without inputs: the first, or one tried again. */
+  due: 'start' | 'retry' | undefined;
+}
+
+export class Shard {
+  readonly #sandbox: Sandbox;
+  readonly #marker: TurnMarker;
+  readonly #actors = new Map<number, Actor>();
+  /** Runs whose activation was lost, with the reason: they do nothing until the host lets them recover. */
+  readonly #lost = new Map<number, Loss>();
+  readonly #mailboxes = new Map<number, Mailbox>();
+  readonly #writer = new FrameWriter();
+  #batch!: Batch;
+  #replies: Reply[] = [];
+  #failures: TurnFailure[] = [];
+  #dropped: number[] = [];
+  #logs: WorkflowLog[] = [];
+  #heap = 0;
+
+  constructor(sandbox: Sandbox, marker: TurnMarker) {
+    this.#sandbox = sandbox;
+    this.#marker = marker;
+  }
+
+  run(batch: Batch): BatchResult {
+    this.#batch = batch;
+    this.#replies = [];
+    this.#failures = [];
+    this.#dropped = [];
+    this.#logs = [];
+    for (const [at, envelope] of batch.envelopes.entries()) this.#take(envelope, at);
+    for (const mailbox of this.#mailboxes.values()) this.#turn(mailbox);
+    this.#mailboxes.clear();
+    this.#marker.idle();
+    return {
+      no: batch.no,
+      journal: this.#writer.take(),
+      replies: this.#replies,
+      failures: this.#failures,
+      dropped: this.#dropped,
+      logs: this.#logs,
+      heapBytes: this.#heapBytes(),
+    };
+  }
+
+  /** Asking costs some microseconds, and memory does not change that fast. */
+  #heapBytes(): number {
+    if (this.#batch.no % BATCHES_PER_HEAP_LOOK === 1) this.#heap = v8.getHeapStatistics().used_heap_size;
+    return this.#heap;
+  }
+
+  #take(envelope: Envelope, at: number): void {
+    switch (envelope.kind) {
+      case 'start': {
+        const { info } = envelope;
+        const activation = this.#sandbox.realm.createActivation(info, this.#sandbox.load);
+        this.#hold(info.runNo, activation);
+        this.#journal(info.runNo, { kind: 'started', time: this.#batch.now, info });
+        const mailbox = this.#mailbox(info.runNo);
+        mailbox.due = 'start';
+        for (const input of envelope.inputs) {
+          mailbox.inputs.push(input);
+          mailbox.at.push(at);
+        }
+        return;
+      }
+      case 'input': {
+        const mailbox = this.#mailbox(envelope.runNo);
+        mailbox.inputs.push(envelope.input);
+        mailbox.at.push(at);
+        return;
+      }
+      case 'query':
+        return this.#query(envelope, at);
+      case 'recover':
+        return this.#recover(envelope.runNo, envelope.frames);
+      case 'retry':
+        this.#mailbox(envelope.runNo).due = 'retry';
+        return;
+      case 'note':
+        return this.#note(envelope.runNo, envelope.entry, at);
+      case 'drop':
+        this.#actors.delete(envelope.runNo);
+        this.#lost.delete(envelope.runNo);
+        return;
+    }
+  }
+
+  #note(runNo: number, entry: JournalEntry, at: number): void {
+    this.#turnNow(runNo);
+    const actor = this.#actors.get(runNo);
+    if (actor?.closed) {
+      this.#replies.push({ at, after: actor.turnBatch, kind: 'closed' });
+      return;
+    }
+    this.#journal(runNo, entry);
+    if (actor === undefined) return;
+    if (entry.kind === 'received') actor.waiting.push(...entry.inputs);
+    if (entry.kind === 'terminated' || entry.kind === 'timedOut') {
+      actor.closed = true;
+      actor.turnBatch = this.#batch.no;
+    }
+  }
+
+  /** Lets a run's mailbox run before what comes next in the batch. */
+  #turnNow(runNo: number): void {
+    const mailbox = this.#mailboxes.get(runNo);
+    if (mailbox === undefined) return;
+    this.#mailboxes.delete(runNo);
+    this.#turn(mailbox);
+  }
+
+  #hold(runNo: number, activation: Activation): Actor {
+    const actor: Actor = {
+      runNo,
+      activation,
+      events: 0,
+      bytes: 0,
+      waiting: [],
+      turnBatch: 0,
+      turned: false,
+      closed: false,
+    };
+    this.#actors.set(runNo, actor);
+    return actor;
+  }
+
+  #mailbox(runNo: number): Mailbox {
+    let mailbox = this.#mailboxes.get(runNo);
+    if (mailbox === undefined) {
+      mailbox = { runNo, inputs: [], at: [], due: undefined };
+      this.#mailboxes.set(runNo, mailbox);
+    }
+    return mailbox;
+  }
+
+  // ----- turns -------------------------------------------------------------------------------------------------
+
+  #turn(mailbox: Mailbox): void {
+    const { runNo, inputs, at } = mailbox;
+    const actor = this.#actors.get(runNo);
+    if (actor === undefined) return this.#failTurn(mailbox, this.#lossOf(runNo));
+    if (actor.closed) return this.#refuseClosed(actor, mailbox);
+    const taken = actor.waiting;
+    this.#marker.turn(runNo);
+    const outcome = this.#runTurn(actor, [...taken, ...inputs], this.#batch.now, false);
+    this.#takeLogs(actor);
+    if (outcome.kind === 'failed')
+      return this.#failTurn(mailbox, {
+        cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
+        failure: outcome.failure,
+      });
+    if (outcome.worked) {
+      const accepted = new Set(outcome.inputs);
+      actor.waiting = [];
+      actor.turnBatch = this.#batch.no;
+      this.#journal(runNo, {
+        kind: 'turn',
+        time: actor.activation.now,
+        taken: taken.length,
+        inputs: inputs.filter((input) => accepted.has(input)),
+        commands: outcome.commands,
+      });
+    }
+    actor.closed = outcome.closed;
+    for (const { id, failure } of outcome.rejected) {
+      const index = inputs.findIndex((input) => input.kind === 'update' && input.id === id);
+      this.#replies.push({ at: at[index]!, after: actor.turnBatch, kind: 'failure', failure });
+    }
+  }
+
+  #runTurn(actor: Actor, inputs: Input[], now: number, replaying: boolean) {
+    const { activation } = actor;
+    const { drain, takeUnhandled } = this.#sandbox;
+    const before = eventCount({ kind: 'received', time: now, inputs: inputs.slice(actor.waiting.length) });
+    activation.begin({
+      now,
+      inputs,
+      historyLength: actor.events + before + 2,
+      historySize: actor.bytes,
+      replaying,
+    });
+    drain();
+    while (activation.step()) drain();
+    return activation.finish(takeUnhandled());
+  }
+
+  /** The run had ended when these came: too late for them, and known only here. */
+  #refuseClosed(actor: Actor, { at }: Mailbox): void {
+    for (const index of at) this.#replies.push({ at: index, after: actor.turnBatch, kind: 'closed' });
+  }
+
+  /**
+   * The state after a failed turn is worthless, so the activation goes. What was sent is not lost: the inputs become
+   * durable as received (updates stay with the host, which has promised nothing for them yet) and the turn is tried again.
+   * What comes behind it in the same batch waits with it, and is no failure of its own.
+   */
+  #failTurn({ runNo, inputs, at, due }: Mailbox, loss: Loss): void {
+    this.#actors.delete(runNo);
+    this.#lost.set(runNo, loss);
+    const time = this.#batch.now;
+    const received = inputs.filter((input) => input.kind !== 'update');
+    if (received.length > 0) this.#journal(runNo, { kind: 'received', time, inputs: received });
+    const updates = at.filter((_, i) => inputs[i]!.kind === 'update');
+    const earlier = this.#failures.find((failure) => failure.runNo === runNo);
+    if (earlier !== undefined) {
+      earlier.updates.push(...updates);
+      return;
+    }
+    if (due !== 'retry') this.#journal(runNo, { kind: 'turnFailed', time, ...loss });
+    this.#failures.push({ runNo, ...loss, updates });
+  }
+
+  #lossOf(runNo: number): Loss {
+    const unknown = { message: `Run ${runNo} is not held by this thread` };
+    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure: unknown };
+  }
+
+  #journal(runNo: number, entry: JournalEntry): void {
+    const events = eventCount(entry);
+    const body = packEntry(entry);
+    const actor = this.#actors.get(runNo);
+    // The first turn is notable whatever it holds: from then on there is state to ask for.
+    const first = entry.kind === 'turn' && actor?.turned === false;
+    this.#writer.add(runNo, body, events, first || isNotable(entry));
+    if (actor === undefined) return;
+    if (entry.kind === 'turn') actor.turned = true;
+    actor.events += events;
+    actor.bytes += body.length;
+  }
+
+  #takeLogs({ runNo, activation }: Actor): void {
+    if (activation.logs.length === 0) return;
+    for (const { level, message, attributes } of activation.takeLogs()) {
+      this.#logs.push({ runNo, level, message, attributes: attributes && storable(attributes) });
+    }
+  }
+
+  // ----- queries -----------------------------------------------------------------------------------------------
+
+  #query({ runNo, name, args }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+    // What was sent before the query is part of what it sees.
+    this.#turnNow(runNo);
+    const actor = this.#actors.get(runNo);
+    if (actor === undefined) {
+      this.#replies.push({ at, after: 0, kind: 'failure', failure: this.#lossOf(runNo).failure });
+      return;
+    }
+    this.#marker.query(runNo);
+    const answer = actor.activation.query(name, args);
+    this.#forgetLeftovers();
+    this.#takeLogs(actor);
+    const after = actor.turnBatch;
+    if (answer.ok) this.#replies.push({ at, after, kind: 'answer', result: answer.result });
+    else this.#replies.push({ at, after, kind: 'failure', failure: answer.failure });
+    if (!actor.activation.spoiled) return;
+    this.#actors.delete(runNo);
+    this.#dropped.push(runNo);
+  }
+
+  /** What a query handler left to be done later must not happen in somebody else's turn, nor its rejections be counted there. */
+  #forgetLeftovers(): void {
+    this.#sandbox.drain();
+    this.#sandbox.takeUnhandled();
+  }
+
+  // ----- recovery ----------------------------------------------------------------------------------------------
+
+  #recover(runNo: number, chunks: Uint8Array[]): void {
+    this.#lost.delete(runNo);
+    try {
+      for (const chunk of chunks) {
+        for (const frame of frames(chunk))
+          this.#replay(runNo, unpackEntry(frame.body), frame.events, frame.body.length);
+      }
+    } catch (error) {
+      this.#actors.delete(runNo);
+      this.#lost.set(runNo, {
+        cause: 'NON_DETERMINISTIC_ERROR',
+        failure: this.#sandbox.realm.toFailure(error),
+      });
+    }
+  }
+
+  #replay(runNo: number, entry: JournalEntry, events: number, bytes: number): void {
+    let actor = this.#actors.get(runNo);
+    if (entry.kind === 'started') {
+      actor = this.#hold(runNo, this.#sandbox.realm.createActivation(entry.info, this.#sandbox.load));
+    }
+    if (actor === undefined) throw new Error(`The history of run ${runNo} does not begin with its start`);
+    if (entry.kind === 'turn') this.#replayTurn(actor, entry);
+    if (entry.kind === 'received') actor.waiting.push(...entry.inputs);
+    if (entry.kind === 'terminated' || entry.kind === 'timedOut') actor.closed = true;
+    actor.events += events;
+    actor.bytes += bytes;
+  }
+
+  #replayTurn(actor: Actor, entry: Extract<JournalEntry, { kind: 'turn' }>): void {
+    const taken = actor.waiting.slice(0, entry.taken);
+    actor.waiting = actor.waiting.slice(entry.taken);
+    this.#marker.replay(actor.runNo);
+    const waiting = actor.waiting;
+    actor.waiting = taken;
+    const outcome = this.#runTurn(actor, [...taken, ...entry.inputs], entry.time, true);
+    actor.waiting = waiting;
+    const produced: Command[] = outcome.kind === 'done' ? outcome.commands : [];
+    const failure = outcome.kind === 'failed' ? outcome.failure : undefined;
+    compareCommands({ recorded: entry.commands, produced, failure, events: actor.events, entry });
+    actor.turned = true;
+    actor.closed = outcome.kind === 'done' && outcome.closed;
+  }
+}
+
+function storable(attributes: Record<string, unknown>): Uint8Array {
+  try {
+    return encodePayload(attributes, 'log attributes');
+  } catch (error) {
+    return encodePayload({ attributes: `[could not be stored: ${(error as Error).message}]` });
+  }
+}

@@ -1,0 +1,597 @@
+/**
+ * The host's side of one pool thread: what waits for it, what it is doing, and what comes of it.
+ *
+ *   enqueue -> queue --(thread idle)--> batch -> pool.run -> result -> committer -> outcomes
+ *               ^ ^                                  |
+ *               | +---------- thread died -----------+   (all but the run that killed it are sent again)
+ *               +---- a run whose activation is gone waits until what it did last is durable ----+
+ *
+ * One batch is in the thread at a time; while it is, messages gather, so batches are as large as the load makes them and
+ * an idle thread gets a message at once, without a timer. The commit of a batch overlaps with the next batch's turns.
+ *
+ * Owns: the bounded queue, batches, the output gate of this thread, which runs are active here and passivation.
+ * The file is long because what may be sent, what may be told, and what becomes of both when a thread or a commit fails
+ * are decided from the same few variables.
+ * Does not own: group commit (committer.ts), applying entries (run.ts), what to do about effects (the host).
+ *
+ * D3: envelopes of a run leave in the order in which they were enqueued. D4: an outcome is told only when the batch it
+ * depends on is durable. D7: a run that ends its thread is singled out; everyone else's messages are sent again.
+ */
+import { type BatchResult, type Envelope, packBatch, type Reply, unpackResult } from '../codec/envelope.js';
+import {
+  type Frame,
+  frames,
+  type JournalEntry,
+  type TurnFailureCause,
+  unpackEntry,
+} from '../codec/journal-entry.js';
+import type { Clock } from './clock.js';
+import type { Committer } from './committer.js';
+import { InvariantError } from './errors.js';
+import type { Limits } from './limits.js';
+import type { Item, Live, Outcome } from './live.js';
+import { type Pool, ThreadDiedError } from './pool.js';
+import type { Effect } from './run.js';
+
+/** What a thread asks of the host. */
+export interface ThreadHost {
+  live(runNo: number): Live | undefined;
+  /** The run's history: chunks of frames, oldest first. */
+  historyOf(live: Live): Uint8Array[];
+  /** An entry of a run is durable and applied; `bytes` is its size in the journal. */
+  applied(live: Live, bytes: number, effects: Effect[]): void;
+  /** The start of a run did not become durable: it never existed. */
+  startFailed(live: Live, error: Error): void;
+  /** A turn of the run failed; its updates are in live.held. */
+  turnFailed(live: Live, cause: TurnFailureCause, message: string): void;
+  turnSucceeded(live: Live): void;
+  log(live: Live, line: BatchResult['logs'][number]): void;
+  /** The run left memory. */
+  passivated(live: Live): void;
+  /** Something broke that must not: told, then the thread goes on. */
+  broken(error: Error): void;
+}
+
+interface Parts {
+  slot: number;
+  pool: Pool;
+  committer: Committer;
+  clock: Clock;
+  limits: Limits;
+  host: ThreadHost;
+}
+
+interface SentBatch {
+  no: number;
+  items: Item[];
+  envelopes: Envelope[];
+  /** Maps an envelope's place in the batch to its item: recoveries are put in between. */
+  index: (Item | undefined)[];
+}
+
+type Phase = 'idle' | 'busy' | 'recovering' | 'closed';
+
+export class Thread {
+  readonly #parts: Parts;
+  #queue: Item[] = [];
+  /** All that has been enqueued or held and is not settled, and its size: what the limits of the queue are about (D8). */
+  #messages = 0;
+  #bytes = 0;
+  #phase: Phase = 'idle';
+  #scheduled = false;
+  #batchNo = 0;
+  /** Newest batch whose frames are durable, or that had none. */
+  #durableBatch = 0;
+  /** Batches whose frames are on their way to disk, oldest first. */
+  readonly #writing: number[] = [];
+  /** Counts commits that failed; a result computed before the last failure is worth nothing. */
+  #epoch = 0;
+  #lastFailure = new Error('No commit has failed');
+  /** Answers by the batch that must be durable before they are told (D4). */
+  readonly #gated = new Map<number, { item: Item; outcome: Outcome }[]>();
+  /** Least recently used first. */
+  readonly #active = new Map<number, Live>();
+  /** While finding out which message kills the thread: how many more to send one at a time. */
+  #oneByOne = 0;
+  #deathsInARow = 0;
+  #heapBytes = 0;
+  #quiet: (() => void)[] = [];
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  get activeRuns(): number {
+    return this.#active.size;
+  }
+
+  get heapBytes(): number {
+    return this.#heapBytes;
+  }
+
+  /** The limit that stands against one more message of this size. A message too large for it comes in when it is alone. */
+  limitAgainst(bytes: number): 'queuedMessagesMax' | 'queuedBytesMax' | undefined {
+    const { queuedMessagesMax, queuedBytesMax } = this.#parts.limits;
+    if (this.#messages >= queuedMessagesMax) return 'queuedMessagesMax';
+    return this.#messages > 0 && this.#bytes + bytes > queuedBytesMax ? 'queuedBytesMax' : undefined;
+  }
+
+  enqueue(item: Item): void {
+    this.#count(item);
+    item.live.pending++;
+    this.#queue.push(item);
+    this.#schedule();
+  }
+
+  /** Keeps a message of a run whose turn is failing, until release(). */
+  hold(item: Item): void {
+    this.#count(item);
+    item.live.held.push(item);
+  }
+
+  /** Sends what was held for the run. */
+  release(live: Live): void {
+    live.pending += live.held.length;
+    this.#queue = this.#queue.concat(live.held);
+    live.held = [];
+    this.#schedule();
+  }
+
+  /** Resolves when nothing is queued, in flight or waiting for its commit. */
+  async drained(): Promise<void> {
+    do {
+      while (this.#queue.length > 0 || this.#phase === 'busy' || this.#phase === 'recovering') {
+        await new Promise<void>((resolve) => this.#quiet.push(resolve));
+      }
+      // What becomes durable may send more: the end of a run lets go of what was held for it.
+      await this.#parts.committer.settled();
+    } while (this.#queue.length > 0);
+  }
+
+  close(): void {
+    this.#phase = 'closed';
+  }
+
+  /** Forgets a run's activation, if that loses nothing. */
+  passivate(live: Live): boolean {
+    if (!live.active || live.pending > 0) return false;
+    this.#queue.push(this.#drop(live));
+    this.#schedule();
+    return true;
+  }
+
+  #drop(live: Live): Item {
+    this.#deactivate(live);
+    const item: Item = {
+      live,
+      envelope: { kind: 'drop', runNo: live.run.runNo },
+      bytes: 0,
+      settle: () => this.#parts.host.passivated(live),
+    };
+    this.#count(item);
+    live.pending++;
+    return item;
+  }
+
+  #count(item: Item): void {
+    this.#messages++;
+    this.#bytes += item.bytes;
+  }
+
+  #uncount(item: Item): void {
+    this.#messages--;
+    this.#bytes -= item.bytes;
+  }
+
+  // ----- out ---------------------------------------------------------------------------------------------------
+
+  /** Calls made without a pause between them travel together. */
+  #schedule(): void {
+    if (this.#phase !== 'idle' || this.#scheduled || this.#queue.length === 0) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (this.#phase === 'idle' && this.#queue.length > 0) void this.#send();
+    });
+  }
+
+  async #send(): Promise<void> {
+    const { pool, clock, slot } = this.#parts;
+    this.#phase = 'busy';
+    const epoch = this.#epoch;
+    const { no, items, envelopes, index } = this.#nextBatch();
+    if (items.length > 0) {
+      try {
+        const bytes = await pool.run(slot, packBatch({ no, now: clock.now(), envelopes }));
+        this.#deathsInARow = 0;
+        if (epoch === this.#epoch) this.#receive(items, index, unpackResult(bytes));
+        else this.#discard(items, this.#lastFailure);
+      } catch (error) {
+        if (!(error instanceof ThreadDiedError)) this.#parts.host.broken(error as Error);
+        if ((this.#phase as Phase) === 'closed') return;
+        await this.#afterDeath(items, error instanceof ThreadDiedError ? error : undefined);
+      }
+    }
+    if ((this.#phase as Phase) === 'closed') return;
+    this.#phase = 'idle';
+    this.#trim();
+    if (this.#queue.length === 0) for (const wake of this.#quiet.splice(0)) wake();
+    // Nothing could be sent: what is there waits for a commit, which will look again.
+    else if (items.length > 0) this.#schedule();
+  }
+
+  /** The messages that can go now, in order; those of a run that must wait stay behind, in order too. */
+  #nextBatch(): SentBatch {
+    const { batchMessagesMax, batchBytesMax } = this.#parts.limits;
+    const most = this.#oneByOne > 0 ? 1 : batchMessagesMax;
+    const batch: SentBatch = { no: this.#batchNo + 1, items: [], envelopes: [], index: [] };
+    const staying: Item[] = [];
+    const waiting = new Set<Live>();
+    let at = 0;
+    for (let bytes = 0; at < this.#queue.length && batch.items.length < most && bytes < batchBytesMax; at++) {
+      const item = this.#queue[at]!;
+      if (waiting.has(item.live) || this.#mustWait(item, batch.no)) {
+        waiting.add(item.live);
+        staying.push(item);
+      } else {
+        this.#put(item, batch);
+        bytes += item.bytes;
+      }
+    }
+    this.#queue = staying.concat(this.#queue.slice(at));
+    if (batch.items.length === 0) return batch;
+    this.#batchNo = batch.no;
+    if (this.#oneByOne > 0) this.#oneByOne--;
+    return batch;
+  }
+
+  /**
+   * Nothing may be missing from what an activation is rebuilt from, and nothing may follow the end of a run. So a run
+   * whose activation is gone waits for its own last entries, and one that is being ended from outside for its end.
+   */
+  #mustWait({ live, envelope }: Item, no: number): boolean {
+    const underWay = (batch: number) =>
+      batch === no || batch >= (this.#writing[0] ?? Number.POSITIVE_INFINITY);
+    if (underWay(live.endBatch)) return true;
+    return !live.active && needsActivation(envelope) && underWay(live.batch);
+  }
+
+  #put(item: Item, batch: SentBatch): void {
+    const { live, envelope } = item;
+    if (live.gone !== undefined) return this.#settle(item, { kind: 'error', error: live.gone });
+    if (envelope.kind === 'note' && !live.active) {
+      if (live.run.closed) return this.#settle(item, { kind: 'closed' });
+      if (ends(envelope.entry)) live.endBatch = batch.no;
+    }
+    try {
+      this.#activate(item, batch);
+    } catch (error) {
+      // The store cannot be read.
+      return this.#settle(item, { kind: 'error', error: error as Error });
+    }
+    if (envelope.kind !== 'query' && envelope.kind !== 'drop') live.batch = batch.no;
+    batch.items.push(item);
+    batch.envelopes.push(envelope);
+    batch.index.push(item);
+  }
+
+  /** The thread must hold the run before it gets a message for it. */
+  #activate({ live, envelope }: Item, { envelopes, index }: SentBatch): void {
+    const { runNo } = live.run;
+    if (envelope.kind === 'drop') return;
+    if (!live.active && envelope.kind !== 'start') {
+      // A note needs no activation; a run that is only being closed is not worth a replay.
+      if (!needsActivation(envelope)) return;
+      envelopes.push({ kind: 'recover', runNo, frames: this.#parts.host.historyOf(live) });
+      index.push(undefined);
+    }
+    live.active = true;
+    this.#active.delete(runNo);
+    this.#active.set(runNo, live);
+  }
+
+  // ----- back --------------------------------------------------------------------------------------------------
+
+  #receive(items: Item[], index: readonly (Item | undefined)[], result: BatchResult): void {
+    const { committer, host } = this.#parts;
+    this.#heapBytes = result.heapBytes;
+    const failed = new Set(result.failures.map(({ runNo }) => runNo));
+    const answered = new Set<Item>();
+    for (const reply of result.replies) {
+      const item = index[reply.at];
+      if (item === undefined || answered.has(item)) continue;
+      answered.add(item);
+      // A turn of this batch failed and took the activation along before the query was reached: it is asked again.
+      const unreached =
+        item.envelope.kind === 'query' && reply.kind === 'failure' && failed.has(item.envelope.runNo);
+      if (unreached) this.#queue.unshift(item);
+      else this.#settleAfter(reply.after, item, outcomeOf(reply));
+    }
+    for (const failure of result.failures) this.#turnFailed(failure, index, answered);
+    for (const runNo of result.dropped) {
+      const live = host.live(runNo);
+      if (live !== undefined) this.#deactivate(live);
+    }
+    for (const { envelope, live } of items) {
+      if (envelope.kind === 'retry' && !failed.has(envelope.runNo)) host.turnSucceeded(live);
+    }
+    for (const line of result.logs) {
+      const live = host.live(line.runNo);
+      if (live !== undefined) host.log(live, line);
+    }
+    const rest = items.filter((item) => !answered.has(item));
+    if (result.journal.length === 0) {
+      for (const item of rest) this.#settle(item, { kind: 'durable' });
+      return;
+    }
+    const epoch = this.#epoch;
+    this.#writing.push(result.no);
+    committer.append(
+      result.journal,
+      (seq) => this.#durable(result, seq, rest),
+      (error) => this.#lost(epoch, result.no, rest, error),
+    );
+  }
+
+  #durable(result: BatchResult, seq: number, rest: readonly Item[]): void {
+    this.#written(result.no);
+    const { host } = this.#parts;
+    const ended: Live[] = [];
+    for (const frame of frames(result.journal)) {
+      try {
+        const live = this.#apply(frame, seq);
+        if (live.run.closed) ended.push(live);
+      } catch (error) {
+        host.broken(error as Error);
+      }
+    }
+    for (const item of rest) this.#settle(item, { kind: 'durable' });
+    // Nothing more will happen to these; whoever asks them something brings them back.
+    for (const live of ended) this.passivate(live);
+    for (const [no, answers] of this.#gated) {
+      if (no > result.no) continue;
+      this.#gated.delete(no);
+      for (const { item, outcome } of answers) this.#settle(item, outcome);
+    }
+    this.#trim();
+    this.#schedule();
+  }
+
+  /** The batch is on disk, or lost. */
+  #written(no: number): void {
+    this.#durableBatch = Math.max(this.#durableBatch, no);
+    while (this.#writing.length > 0 && this.#writing[0]! <= no) this.#writing.shift();
+  }
+
+  #apply(frame: Frame, seq: number): Live {
+    const { host } = this.#parts;
+    const live = host.live(frame.runNo);
+    if (live === undefined)
+      throw new InvariantError(`A durable entry belongs to run ${frame.runNo}, which is not known`);
+    live.run.append(frame, seq);
+    // A turn of a suspended run ends its suspension, whatever is in it.
+    const notable = frame.notable || live.run.suspension !== undefined;
+    const entry: JournalEntry | undefined = notable ? unpackEntry(frame.body) : undefined;
+    host.applied(live, frame.bytes.length, entry === undefined ? [] : live.run.apply(entry));
+    return live;
+  }
+
+  #settleAfter(batch: number, item: Item, outcome: Outcome): void {
+    if (batch <= this.#durableBatch) return this.#settle(item, outcome);
+    const waiting = this.#gated.get(batch);
+    if (waiting === undefined) this.#gated.set(batch, [{ item, outcome }]);
+    else waiting.push({ item, outcome });
+  }
+
+  #settle(item: Item, outcome: Outcome): void {
+    this.#uncount(item);
+    item.live.pending--;
+    item.settle?.(outcome);
+  }
+
+  #turnFailed(
+    failure: BatchResult['failures'][number],
+    index: readonly (Item | undefined)[],
+    answered: Set<Item>,
+  ): void {
+    const { host } = this.#parts;
+    const live = host.live(failure.runNo);
+    if (live === undefined) return;
+    this.#deactivate(live);
+    for (const at of failure.updates) {
+      const item = index[at];
+      if (item === undefined || item.envelope.kind !== 'input') continue;
+      answered.add(item);
+      item.live.pending--;
+      live.held.push(item);
+    }
+    host.turnFailed(live, failure.cause, failure.failure.message);
+  }
+
+  #deactivate(live: Live): void {
+    live.active = false;
+    this.#active.delete(live.run.runNo);
+  }
+
+  // ----- when things go wrong ----------------------------------------------------------------------------------
+
+  /**
+   * A commit failed. Every activation of this thread may show state that is lost, and so may everything it is computing
+   * now: forget them all, they recover from what is durable.
+   */
+  #lost(epoch: number, no: number, rest: readonly Item[], error: Error): void {
+    if (epoch === this.#epoch) {
+      this.#epoch++;
+      this.#lastFailure = error;
+      this.#forgetAll();
+    }
+    this.#written(no);
+    this.#discard(rest, error);
+    // These answers show what is lost.
+    const answers = [...this.#gated.values()].flat();
+    this.#gated.clear();
+    for (const { item } of answers) this.#settle(item, { kind: 'error', error });
+  }
+
+  #forgetAll(): void {
+    const drops = [...this.#active.values()].map((live) => this.#drop(live));
+    this.#queue = drops.concat(this.#queue);
+    this.#schedule();
+  }
+
+  #discard(items: readonly Item[], error: Error): void {
+    for (const item of items) {
+      if (starts(item.envelope)) this.#parts.host.startFailed(item.live, error);
+      this.#settle(item, { kind: 'error', error });
+    }
+  }
+
+  /** Everything the thread held is gone. What it was doing when it died is the first suspect. */
+  async #afterDeath(items: Item[], death: ThreadDiedError | undefined): Promise<void> {
+    this.#phase = 'recovering';
+    const epoch = this.#epoch;
+    // What the thread did before may still be on its way to disk, and recovery must see it.
+    await this.#parts.committer.settled();
+    for (const live of [...this.#active.values()]) this.#deactivate(live);
+    if (epoch !== this.#epoch) return this.#discard(items, this.#lastFailure);
+    const offender = this.#offender(items, death);
+    this.#deathsInARow++;
+    if (offender === undefined) this.#oneByOne = items.length;
+    this.#queue.unshift(...items.flatMap((item) => this.#again(item, offender, death)));
+    if (offender !== undefined) this.#queue.unshift(...this.#failOffender(items, offender, death));
+  }
+
+  /** Nothing marked means that the thread died between turns; then messages are sent one at a time to find out. */
+  #offender(items: readonly Item[], death: ThreadDiedError | undefined): Live | undefined {
+    if (death !== undefined && death.mode !== 'idle') return this.#parts.host.live(death.runNo);
+    if (items.length === 1 && this.#deathsInARow > 0) return items[0]!.live;
+    return undefined;
+  }
+
+  /** The offender's own messages are not sent again as they were. */
+  #again(item: Item, offender: Live | undefined, death: ThreadDiedError | undefined): Item[] {
+    if (item.live !== offender) return [item];
+    const { envelope } = item;
+    if (death?.mode === 'query' && envelope.kind !== 'query') return [item];
+    if ((death?.mode === 'query' || death?.mode === 'replay') && envelope.kind === 'query') {
+      const message = death.blocked
+        ? `Query '${envelope.name}' (or replaying its workflow) blocked its thread for longer than ${this.#parts.limits.turnMsMax} ms (limits.turnMsMax)`
+        : `Query '${envelope.name}' ended its thread: ${String((death.cause as Error)?.message ?? death.cause)}`;
+      this.#settle(item, { kind: 'failure', failure: { message, source: 'TypeScriptSDK' } });
+      return [];
+    }
+    const { runNo } = offender.run;
+    const time = this.#parts.clock.now();
+    switch (envelope.kind) {
+      case 'input':
+        if (envelope.input.kind === 'update') {
+          item.live.pending--;
+          offender.held.push(item);
+          return [];
+        }
+        return [
+          {
+            ...item,
+            envelope: { kind: 'note', runNo, entry: { kind: 'received', time, inputs: [envelope.input] } },
+          },
+        ];
+      case 'retry':
+      case 'drop':
+        this.#uncount(item);
+        item.live.pending--;
+        return [];
+      case 'start':
+        // Its notes stand before everything else of the batch (failOffender).
+        return [];
+      case 'query':
+      case 'note':
+      case 'recover':
+        return [item];
+    }
+  }
+
+  #failOffender(items: readonly Item[], offender: Live, death: ThreadDiedError | undefined): Item[] {
+    if (death?.mode === 'query') return [];
+    const { clock, limits, host } = this.#parts;
+    const { runNo } = offender.run;
+    const time = clock.now();
+    const note = (entry: JournalEntry, settle?: Item['settle']): Item => {
+      const item: Item = { live: offender, envelope: { kind: 'note', runNo, entry }, bytes: 0, settle };
+      this.#count(item);
+      offender.pending++;
+      return item;
+    };
+    const cause: TurnFailureCause = death?.blocked ? 'TURN_TIMEOUT' : 'THREAD_DIED';
+    const message = death?.blocked
+      ? `The turn blocked its thread for longer than ${limits.turnMsMax} ms (limits.turnMsMax): look for an endless loop or heavy computation in workflow code`
+      : `The thread died in this turn: ${String((death?.cause as Error)?.message ?? 'unknown')}`;
+    const notes: Item[] = [];
+    for (const item of items) {
+      if (item.live !== offender || item.envelope.kind !== 'start') continue;
+      const { info, inputs } = item.envelope;
+      this.#uncount(item);
+      item.live.pending--;
+      notes.push(note({ kind: 'started', time, info }, item.settle));
+      const received = inputs.filter((input) => input.kind !== 'update');
+      if (received.length > 0) notes.push(note({ kind: 'received', time, inputs: received }));
+      for (const input of inputs) {
+        if (input.kind === 'update')
+          this.hold({
+            live: offender,
+            envelope: { kind: 'input', runNo, input },
+            bytes: 0,
+            settle: undefined,
+          });
+      }
+    }
+    if (offender.retry === undefined)
+      notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
+    host.turnFailed(offender, cause, message);
+    return notes;
+  }
+
+  // ----- memory ------------------------------------------------------------------------------------------------
+
+  /** Passivation: by count and by bytes, least recently used first. */
+  #trim(): void {
+    const { activationsPerThreadMax, heapBytesPerThreadMax } = this.#parts.limits;
+    let excess = this.#active.size - activationsPerThreadMax;
+    if (this.#heapBytes > heapBytesPerThreadMax) {
+      excess = Math.max(excess, Math.ceil(this.#active.size / 4));
+      this.#heapBytes = 0;
+    }
+    if (excess <= 0) return;
+    for (const live of this.#active.values()) {
+      if (excess <= 0) break;
+      if (this.passivate(live)) excess--;
+    }
+  }
+}
+
+/** What is sent for a run that the thread does not hold, and can only be done by its activation. */
+function needsActivation({ kind }: Envelope): boolean {
+  return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+function ends(entry: JournalEntry): boolean {
+  return entry.kind === 'terminated' || entry.kind === 'timedOut';
+}
+
+function starts(envelope: Envelope): boolean {
+  return envelope.kind === 'start' || (envelope.kind === 'note' && envelope.entry.kind === 'started');
+}
+
+function outcomeOf(reply: Reply): Outcome {
+  switch (reply.kind) {
+    case 'answer':
+      return { kind: 'answer', result: reply.result };
+    case 'failure':
+      return { kind: 'failure', failure: reply.failure };
+    case 'closed':
+      return { kind: 'closed' };
+  }
+}

@@ -1,0 +1,221 @@
+/** What is in the store when entries were moved (compactor.ts). That nothing is lost on the way is in runs.test.ts. */
+import { expect } from 'chai';
+import { frames, unpackEntry } from '../../codec/journal-entry.js';
+import { endOf, keys, readDueKind, readNumber, startOf } from '../../codec/keys.js';
+import { Committer } from '../../runtime/committer.js';
+import { Compactor } from '../../runtime/compactor.js';
+import { Runs } from '../../runtime/runs.js';
+import { openMemoryStore } from '../../runtime/store/memory.js';
+import type { Store } from '../../runtime/store/store.js';
+import { refusing } from '../support/faulty.js';
+import { activity, type Entry, journalValue, signal, started, turn } from '../support/journal.js';
+import { eventually } from '../support/runtime.js';
+import { rejection } from '../support/store-rows.js';
+
+interface Parts {
+  store?: Store;
+  journalBytesMax?: number;
+}
+
+/** A committer and a compactor, joined as the host and its threads join them. */
+function rig({ store = openMemoryStore(), journalBytesMax = 1e9 }: Parts = {}) {
+  const runs = new Runs(store);
+  const { lastSeq } = runs.recover();
+  const committer = new Committer(store, lastSeq);
+  const errors: Error[] = [];
+  const compactor = new Compactor({
+    store,
+    runs,
+    committer,
+    journalBytesMax,
+    onError: (error) => errors.push(error),
+  });
+  const append = (...entries: Entry[]): void => {
+    const value = journalValue(entries);
+    for (const [, entry] of entries) if (entry.kind === 'started') runs.admit(entry.info);
+    const durable = (seq: number): void => {
+      for (const frame of frames(value)) {
+        const live = runs.get(frame.runNo)!;
+        live.run.append(frame, seq);
+        live.run.apply(unpackEntry(frame.body));
+        live.before = undefined;
+        compactor.noted(live, frame.bytes.length);
+      }
+    };
+    committer.append(value, durable, (error) => errors.push(error));
+  };
+  const commit = async (...entries: Entry[]): Promise<void> => {
+    append(...entries);
+    await committer.settled();
+  };
+  return { store, runs, committer, compactor, append, commit, errors };
+}
+
+const keysOf = (store: Store, letter: string): Uint8Array[] =>
+  Array.from(store.range(startOf(letter), endOf(letter)), ([key]) => key);
+const due = (store: Store): string[] =>
+  keysOf(store, 't').map(
+    (key) =>
+      `${readDueKind(key)} ${readNumber(key, 3)} of run ${readNumber(key, 1)} at ${readNumber(key, 0)}`,
+  );
+const counts = (store: Store): Record<string, number> =>
+  Object.fromEntries(
+    ['j', 'r', 'h', 'w', 'i', 't', 'a', 'u', 's'].map((letter) => [letter, keysOf(store, letter).length]),
+  );
+
+const idle: Entry = [1, { kind: 'received', time: 2_000, inputs: [signal()] }];
+
+describe('compactor', () => {
+  it('runs with timers, activities, outcomes and request ids: each in its place, the journal trimmed to its newest value', async () => {
+    const { store, compactor, commit } = rig();
+    await commit(
+      started(1, 'one', { runTimeoutMs: 9_000 }),
+      turn(1, [], [{ kind: 'startTimer', seq: 1, ms: 5 }, activity(1)]),
+    );
+    await commit(started(2, 'two'), turn(2, [signal('r')]));
+    await commit([
+      1,
+      { kind: 'activityRetry', time: 3_000, seq: 1, attempt: 2, nextAt: 8_000, failure: { message: 'no' } },
+    ]);
+    await compactor.run();
+    expect(counts(store)).to.deep.equal({ j: 1, r: 2, h: 2, w: 2, i: 2, t: 3, a: 1, u: 0, s: 1 });
+    expect(due(store)).to.deep.equal([
+      'timer 1 of run 1 at 2005',
+      'activity 1 of run 1 at 8000',
+      'runTimeout 0 of run 1 at 10000',
+    ]);
+    expect(compactor.unsavedBytes).to.equal(0);
+  });
+
+  it('a run that ended: what could become due is taken back', async () => {
+    const { store, compactor, commit } = rig();
+    await commit(
+      started(1, 'one', { runTimeoutMs: 9_000 }),
+      turn(1, [], [{ kind: 'startTimer', seq: 1, ms: 5 }, activity(1)]),
+    );
+    await compactor.run();
+    await commit([1, { kind: 'terminated', time: 3_000 }]);
+    await compactor.run();
+    expect(due(store)).to.deep.equal([]);
+    expect(counts(store)).to.include({ a: 0, r: 1, h: 2, w: 1 });
+  });
+
+  it('a run that began and ended between two compactions: leaves no due times at all', async () => {
+    const { store, compactor, commit } = rig();
+    await commit(
+      started(1, 'one', { runTimeoutMs: 9_000 }),
+      turn(1, [], [{ kind: 'startTimer', seq: 1, ms: 5 }, activity(1)]),
+      turn(1, [{ kind: 'timerFired', seq: 1 }], [{ kind: 'completeWorkflow', result: new Uint8Array() }]),
+    );
+    await compactor.run();
+    expect(counts(store)).to.deep.equal({ j: 1, r: 1, h: 1, w: 1, i: 1, t: 0, a: 0, u: 0, s: 0 });
+  });
+
+  it('half of journalBytesMax has come: begins by itself, and not before', async () => {
+    const bytes = journalValue([started(1, 'one')]).length;
+    const { store, compactor, commit } = rig({ journalBytesMax: 4 * bytes });
+    await commit(started(1, 'one'));
+    expect(compactor.running).to.equal(false);
+    await commit(started(2, 'two'));
+    await eventually(() => !compactor.running);
+    expect(counts(store)).to.include({ r: 2, h: 2 });
+  });
+
+  it('it begins in the middle of a journal value: a run is moved with all that the value has of it', async () => {
+    const { store, runs, commit, compactor } = rig({ journalBytesMax: 2 });
+    const entries = [
+      started(1, 'one'),
+      turn(1, [signal()]),
+      turn(1, [signal()]),
+      started(2, 'two'),
+      turn(1, [signal()]),
+    ];
+    await commit(...entries);
+    await compactor.run();
+    const again = rig({ store });
+    const history = (runNo: number) =>
+      again.runs.history(again.runs.get(runNo)!).flatMap((chunk) => [...frames(chunk)]);
+    expect(history(1)).to.have.length(4);
+    expect(history(2)).to.have.length(1);
+    expect(runs.history(runs.get(1)!)).to.have.length(1);
+  });
+
+  it('two batches of a thread in one journal value: the same', async () => {
+    const { store, append, committer, compactor } = rig({ journalBytesMax: 2 });
+    // While the first is being written the two others gather, and become one value.
+    append(started(9, 'other'));
+    append(started(1, 'one'), turn(1));
+    append(turn(1, [signal()]), turn(1, [signal()]));
+    await committer.settled();
+    await compactor.run();
+    await compactor.run();
+    const again = rig({ store });
+    expect(again.runs.history(again.runs.get(1)!).flatMap((chunk) => [...frames(chunk)])).to.have.length(4);
+  });
+
+  it('what comes while it runs: stays in the journal, and is moved the next time', async () => {
+    let meanwhile: (() => void) | undefined;
+    const disk = openMemoryStore({ durability: 'commit' });
+    const store = refusing(disk, (ops) => {
+      if (ops.some(({ key }) => key[0] === 'r'.charCodeAt(0))) meanwhile?.();
+      meanwhile = undefined;
+      return undefined;
+    });
+    const { runs, compactor, commit, committer, append } = rig({ store });
+    await commit(started(1, 'one'), turn(1));
+    meanwhile = () => append(idle);
+    await compactor.run();
+    await committer.settled();
+    expect(keysOf(store, 'j').map((key) => readNumber(key, 0))).to.include(2);
+    expect(runs.get(1)!.run.dirty).to.equal(true);
+    await compactor.run();
+    expect(keysOf(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2]);
+    expect(runs.inMemory).to.equal(0);
+  });
+
+  it('run() while one is under way: joins it', async () => {
+    const { compactor, commit } = rig();
+    await commit(started(1, 'one'));
+    const first = compactor.run();
+    expect(compactor.run()).to.equal(first);
+    await first;
+    expect(compactor.running).to.equal(false);
+  });
+
+  it('it fails: told, not tried again with every commit, and what it left is still counted', async () => {
+    let tries = 0;
+    const store = refusing(openMemoryStore(), (ops) => {
+      if (!ops.some(({ key }) => key[0] === 'r'.charCodeAt(0))) return undefined;
+      tries++;
+      return { when: 'before', error: new Error('planned') };
+    });
+    const bytes = journalValue([idle]).length;
+    const { compactor, commit, errors } = rig({ store, journalBytesMax: 20 * bytes });
+    await commit(started(1, 'one'));
+    for (let i = 0; i < 40; i++) await commit(idle);
+    expect(tries).to.be.within(2, 6);
+    expect(errors).to.have.length(tries);
+    expect(compactor.unsavedBytes).to.be.above(40 * bytes);
+    expect(await rejection(compactor.run())).to.have.property('message', 'planned');
+  });
+
+  it('far more runs than a write holds: moved in several, all of them', async () => {
+    const sizes: number[] = [];
+    const store = refusing(openMemoryStore(), (ops) => void sizes.push(ops.length));
+    const { compactor, commit } = rig({ store });
+    await commit(...Array.from({ length: 1_000 }, (_, i) => started(i + 1, `w${i}`)));
+    sizes.length = 0;
+    await compactor.run();
+    expect(counts(store)).to.include({ r: 1_000, h: 1_000, w: 1_000, i: 1_000 });
+    expect(Math.max(...sizes)).to.be.at.most(4 * 256);
+  });
+
+  it('a journal of thousands of values: trimmed to the newest', async () => {
+    const { store, compactor, commit } = rig();
+    await commit(started(1, 'one'));
+    for (let i = 0; i < 2_500; i++) await commit(idle);
+    await compactor.run();
+    expect(keysOf(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2_501]);
+    expect(keysOf(store, 'h')).to.deep.equal([keys.history(1, 2_501)]);
+  });
+});

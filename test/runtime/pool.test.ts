@@ -1,0 +1,112 @@
+/** Threads and their slots (pool.ts): who serves what, and what becomes of a thread that blocks (D7). */
+import { expect } from 'chai';
+import { type BatchResult, type Envelope, packBatch, unpackResult } from '../../codec/envelope.js';
+import { encodePayload } from '../../codec/payload.js';
+import { systemClock } from '../../runtime/clock.js';
+import { withDefaults } from '../../runtime/limits.js';
+import { Pool, ThreadDiedError } from '../../runtime/pool.js';
+import { info } from '../support/journal.js';
+import { rejection } from '../support/store-rows.js';
+
+/** As the bundler would make it: a script that fills `exports`. */
+const CODE = `
+  const wf = require('signalbox/workflow');
+  let started = 0;
+  exports.counts = async function counts() {
+    started++;
+    wf.setHandler(wf.defineQuery('started'), () => started);
+    wf.setHandler(wf.defineSignal('block'), () => { for (;;); });
+    await wf.condition(() => false);
+  };
+  exports.notAFunction = 5;
+`;
+
+describe('pool', () => {
+  const pools: Pool[] = [];
+  afterEach(async () => {
+    for (const pool of pools.splice(0)) await pool.close();
+  });
+  function open(code = CODE, threads = 1, turnMsMax = 400): Pool {
+    const pool = new Pool(code, threads, withDefaults({ turnMsMax }), systemClock);
+    pools.push(pool);
+    return pool;
+  }
+
+  let batchNo = 0;
+  async function run(pool: Pool, slot: number, ...envelopes: Envelope[]): Promise<BatchResult> {
+    return unpackResult(await pool.run(slot, packBatch({ no: ++batchNo, now: 1_000, envelopes })));
+  }
+  const start = (runNo: number): Envelope => ({
+    kind: 'start',
+    info: info(runNo, `w${runNo}`, { workflowType: 'counts' }),
+    inputs: [],
+  });
+  const ask = (runNo: number): Envelope => ({
+    kind: 'query',
+    runNo,
+    name: 'started',
+    args: encodePayload([]),
+  });
+  const block = (runNo: number): Envelope => ({
+    kind: 'input',
+    runNo,
+    input: { kind: 'signal', name: 'block', args: encodePayload([]) },
+  });
+
+  it('the workflow types: the functions that the modules export', async () => {
+    expect(await open().workflowTypes()).to.deep.equal(['counts']);
+  });
+
+  it('modules that throw when they are evaluated: ThreadDiedError with that as its cause', async () => {
+    const error = await rejection(open('throw new RangeError("at once")').workflowTypes());
+    expect(error).to.be.instanceOf(ThreadDiedError).with.property('blocked', false);
+    expect(error.cause).to.include({ name: 'RangeError', message: 'at once' });
+  });
+
+  it('a slot: is served by one thread, which keeps what it holds; another slot by another', async () => {
+    const pool = open(CODE, 2);
+    await Promise.all([run(pool, 0, start(1)), run(pool, 1, start(2))]);
+    for (let round = 0; round < 5; round++) {
+      const [here, there] = await Promise.all([run(pool, 0, ask(1), ask(2)), run(pool, 1, ask(1), ask(2))]);
+      expect(here.replies.map(({ kind }) => kind)).to.deep.equal(['answer', 'failure']);
+      expect(there.replies.map(({ kind }) => kind)).to.deep.equal(['failure', 'answer']);
+    }
+  });
+
+  it('a turn that blocks: the thread is ended, the error tells whose turn it was, and the slot gets a new thread', async () => {
+    const pool = open(CODE, 2);
+    await run(pool, 1, start(2));
+    await run(pool, 0, start(1));
+    const blocked = rejection(run(pool, 0, block(1)));
+    // The other thread goes on meanwhile.
+    expect((await run(pool, 1, ask(2))).replies[0]!.kind).to.equal('answer');
+    expect(await blocked)
+      .to.be.instanceOf(ThreadDiedError)
+      .and.include({ blocked: true, mode: 'turn', runNo: 1 });
+    expect((await run(pool, 0, ask(1))).replies[0]!.kind).to.equal('failure');
+    expect((await run(pool, 0, start(3), ask(3))).replies[0]!.kind).to.equal('answer');
+    expect((await run(pool, 1, ask(2))).replies[0]!.kind).to.equal('answer');
+  });
+
+  it('a batch of many short turns that together take longer than the limit: is left alone', async () => {
+    const busy = `${CODE}
+      exports.busy = async function busy() {
+        wf.setHandler(wf.defineQuery('started'), () => { for (const end = wf.workflowInfo().unsafe.now() + 20; wf.workflowInfo().unsafe.now() < end; ); return 1; });
+        await wf.condition(() => false);
+      };`;
+    const pool = open(busy, 1, 300);
+    const first: Envelope = { kind: 'start', info: info(1, 'busy', { workflowType: 'busy' }), inputs: [] };
+    const { replies } = await run(pool, 0, first, ...Array.from({ length: 30 }, () => ask(1)));
+    expect(replies.filter(({ kind }) => kind === 'answer')).to.have.length(30);
+  });
+
+  it('closed while a batch is in a thread: that batch is refused', async () => {
+    const pool = open(CODE, 1, 60_000);
+    await run(pool, 0, start(1));
+    const blocked = rejection(run(pool, 0, block(1)));
+    await pool.close();
+    expect(await blocked)
+      .to.be.instanceOf(ThreadDiedError)
+      .with.property('blocked', false);
+  });
+});

@@ -1,0 +1,194 @@
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { expect } from 'chai';
+import { StoreFullError } from '../../../runtime/store/errors.js';
+import { openLmdbStore } from '../../../runtime/store/lmdb.js';
+import { openMemoryStore } from '../../../runtime/store/memory.js';
+import type { Durability, Store } from '../../../runtime/store/store.js';
+import { temporaryFolders } from '../../support/store-folder.js';
+import { children } from '../../support/store-process.js';
+import { keys, noise, numbered, put, read, rejection, remove } from '../../support/store-rows.js';
+
+const MIB = 1024 * 1024;
+
+describe('store full', () => {
+  const start = children();
+  const mounted: string[] = [];
+  // Hooks run in the order they are written: a disk is unmounted before its folder is removed.
+  afterEach(() => {
+    for (const folder of mounted.splice(0)) spawnSync('umount', ['-l', folder]);
+  });
+  const newFolder = temporaryFolders();
+
+  /** A small disk in memory, or undefined when this user may not mount one. */
+  function smallDisk(size: string): string | undefined {
+    const folder = newFolder();
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]).status !== 0)
+      return undefined;
+    mounted.push(folder);
+    return folder;
+  }
+
+  const bounded: [string, (mapBytesMax: number) => Promise<Store>][] = [
+    [
+      'lmdb',
+      (mapBytesMax) => openLmdbStore({ path: newFolder(), durability: 'flush', format: 1, mapBytesMax }),
+    ],
+    ['memory', async (bytesMax) => openMemoryStore({ bytesMax })],
+    ['memory, flush', async (bytesMax) => openMemoryStore({ bytesMax, durability: 'flush' })],
+  ];
+  for (const [name, open] of bounded) {
+    it(`store: bound of ${name} reached -> StoreFullError, nothing visible, and room made by removals is used`, async () => {
+      const store = await open(4 * MIB);
+      let stored = 0;
+      let error: Error | undefined;
+      while (error === undefined) {
+        const ops = [put(numbered('n', stored), noise(100_000, stored)), put(numbered('m', stored))];
+        await store.write(ops).then(
+          () => {
+            stored += 1;
+          },
+          (reason) => {
+            error = reason;
+          },
+        );
+      }
+      expect(error).to.be.instanceOf(StoreFullError);
+      expect((error as StoreFullError).retryable).to.equal(true);
+      expect(stored).to.be.within(35, 42);
+      expect(store.stats().usedBytes).to.be.within(3.8 * MIB, 4 * MIB);
+      expect([read(store, numbered('n', stored)), read(store, numbered('m', stored))]).to.deep.equal([
+        undefined,
+        undefined,
+      ]);
+      // To replace rows by smaller ones is to make room, and is not refused although it also adds.
+      await store.write([
+        put('merged', noise(150_000, 1)),
+        remove(numbered('n', 0)),
+        remove(numbered('n', 1)),
+      ]);
+      await store.write([put(numbered('n', stored), noise(20_000, 1))]);
+      expect(keys(store, 'n', 'o')).to.have.length(stored - 1);
+      await store.close();
+    });
+  }
+
+  it('store: one write of several under way does not fit -> only that one is refused', async () => {
+    const store = await openLmdbStore({
+      path: newFolder(),
+      durability: 'flush',
+      format: 1,
+      mapBytesMax: MIB,
+    });
+    const results = await Promise.allSettled([
+      store.write([put('a', noise(100_000, 1))]),
+      store.write([put('b', noise(2_000_000, 2))]),
+      store.write([put('c', noise(100_000, 3))]),
+    ]);
+    expect(results.map(({ status }) => status)).to.deep.equal(['fulfilled', 'rejected', 'fulfilled']);
+    expect(keys(store)).to.deep.equal(['a', 'c']);
+    await store.close();
+  });
+
+  it('store: rows written and removed for ever under a bound -> never full, and the file stays small', async function () {
+    this.timeout(120_000);
+    const store = await openLmdbStore({
+      path: newFolder(),
+      durability: 'flush',
+      format: 1,
+      mapBytesMax: 4 * MIB,
+    });
+    for (let i = 0; i < 1500; i += 1) {
+      await store.write([
+        put(numbered('n', i), noise(20_000 + (i % 9) * 1000, i)),
+        remove(numbered('n', i - 50)),
+      ]);
+    }
+    expect(keys(store)).to.have.length(50);
+    expect(store.stats().fileBytes).to.be.below(8 * MIB);
+    await store.close();
+  });
+
+  for (const durability of ['flush', 'commit', 'memory'] as const) {
+    it(`store: write behind or not (${durability}), bound reached -> refused, and everything acknowledged is kept`, async () => {
+      const folder = newFolder();
+      const open = (mapBytesMax: number) =>
+        openLmdbStore({ path: folder, durability, format: 1, mapBytesMax });
+      const store = await open(2 * MIB);
+      const stored = await fillUntilRefused(store);
+      // Removals are let through, and what waits behind the full disk follows them.
+      await store.write(Array.from({ length: 10 }, (_, i) => remove(numbered('n', i))));
+      await expectRoomSoon(store);
+      const expected = keys(store);
+      expect(expected)
+        .to.include(numbered('n', stored - 1))
+        .and.to.include('later');
+      await store.close();
+      const again = await open(4 * MIB);
+      expect(keys(again)).to.deep.equal(expected);
+      await again.close();
+    });
+  }
+
+  it('store: closed while written behind on a full disk -> close tells of the loss, or the redo files keep it', async () => {
+    const outcome = async (durability: Durability) => {
+      const folder = newFolder();
+      const store = await openLmdbStore({ path: folder, durability, format: 1, mapBytesMax: MIB });
+      const stored = await fillUntilRefused(store);
+      const closing = await Promise.allSettled([store.close()]);
+      const again = await openLmdbStore({ path: folder, durability, format: 1, mapBytesMax: 64 * MIB });
+      const kept = keys(again).length;
+      await again.close();
+      return { closing: closing[0]!.status, allKept: kept === stored };
+    };
+    expect(await outcome('commit')).to.deep.equal({ closing: 'fulfilled', allKept: true });
+    expect(await outcome('memory')).to.deep.equal({ closing: 'rejected', allKept: false });
+  });
+
+  for (const durability of ['flush', 'commit'] as const) {
+    it(`store: disk full (${durability}) -> StoreFullError, the process lives, and goes on when there is room`, async function () {
+      const disk = smallDisk('24m');
+      if (disk === undefined) {
+        console.log('        (skipped: this user may not mount a small disk)');
+        this.skip();
+      }
+      const child = start(['fill', path.join(disk, 'store'), durability, path.join(disk, 'ballast')]);
+      const code = await child.ended;
+      const said = child.said as Record<string, unknown>[];
+      expect(code, child.complaints()).to.equal(0);
+      expect(said.filter((line) => 'unhandled' in line)).to.deep.equal([]);
+      const failures = said.filter((line) => 'error' in line);
+      expect(failures).to.have.length(3);
+      for (const failure of failures) {
+        expect(failure).to.include({ error: 'StoreFullError', retryable: true, visible: false });
+      }
+      if (durability === 'flush') expect(said).to.deep.include({ together: ['fulfilled', 'rejected'] });
+      const { stored, rows, after } = said.at(-1) as { stored: number; rows: number; after: string[] };
+      expect(rows).to.equal(2 * stored - 5);
+      expect(after).to.deep.equal(['after-removal', 'after-room']);
+    });
+  }
+});
+
+/** Writes rows until one is refused with StoreFullError, and returns how many were taken. */
+async function fillUntilRefused(store: Store): Promise<number> {
+  for (let stored = 0; ; stored += 1) {
+    try {
+      await store.write([put(numbered('n', stored), noise(100_000, stored))]);
+      if (stored % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    } catch (error) {
+      expect(error).to.be.instanceOf(StoreFullError);
+      return stored;
+    }
+  }
+}
+
+/** A refused write is retried, as a caller would. */
+async function expectRoomSoon(store: Store): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    const result = await Promise.allSettled([store.write([put('later')])]);
+    if (result[0]!.status === 'fulfilled') return;
+    if (attempt > 100) throw await rejection(store.write([put('later')]));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

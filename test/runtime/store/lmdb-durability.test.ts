@@ -1,0 +1,166 @@
+/** D1 on the disk: what an acknowledgement waits for, and what is there after the process was killed. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'chai';
+import { openLmdbStore } from '../../../runtime/store/lmdb.js';
+import type { Durability, Store } from '../../../runtime/store/store.js';
+import { temporaryFolders } from '../../support/store-folder.js';
+import { CHILD, children } from '../../support/store-process.js';
+import { bytes, keys, noise, numbered, read } from '../../support/store-rows.js';
+
+const open = (folder: string, durability: Durability = 'flush'): Promise<Store> =>
+  openLmdbStore({ path: folder, durability, format: 1 });
+
+describe('store durability', () => {
+  const start = children();
+  const newFolder = temporaryFolders();
+
+  for (const durability of ['flush', 'commit', 'memory'] as const) {
+    const promise = durability === 'memory' ? 'a whole beginning' : 'every acknowledged write';
+    it(`store: process killed while it writes (${durability}) -> ${promise} is there, no write by half`, async function () {
+      this.timeout(120_000);
+      for (const count of [1, 20, 500]) {
+        const folder = newFolder();
+        const child = start(['write', folder, durability]);
+        await child.heard(count);
+        await child.kill();
+        const acknowledged = new Set(child.said as number[]);
+        expect(acknowledged.size).to.be.at.least(count);
+        const store = await open(folder);
+        const stored = keys(store, 'a', 'b').length;
+        if (durability !== 'memory') expect(stored).to.be.at.least(Math.max(...acknowledged) + 1);
+        // Writes take effect in order, so what is there is a beginning without gaps, each write with both its rows.
+        for (let i = 0; i < stored; i += 1) {
+          expect(Buffer.compare(store.get(bytes(numbered('a', i)))!, noise(i % 5000, i))).to.equal(0);
+          expect(Buffer.compare(store.get(bytes(numbered('b', i)))!, noise(i % 50, i))).to.equal(0);
+        }
+        expect(keys(store)).to.have.length(2 * stored);
+        await store.close();
+      }
+    });
+  }
+
+  it('store: killed and opened again and again -> no acknowledged write of any life is lost', async function () {
+    this.timeout(120_000);
+    for (const durability of ['flush', 'commit'] as const) {
+      const folder = newFolder();
+      let most = -1;
+      for (let life = 0; life < 6; life += 1) {
+        const child = start(['write', folder, durability]);
+        await child.heard(100 + 70 * life);
+        await child.kill();
+        most = Math.max(most, ...(child.said as number[]));
+      }
+      const store = await open(folder, 'commit');
+      for (let i = 0; i <= most; i += 1) expect(read(store, numbered('a', i))).to.have.length(i % 5000);
+      await store.close();
+    }
+  });
+
+  it('store: flush -> fdatasync of the pages, then the header through O_DSYNC, then the acknowledgement', async function () {
+    const trace = traced('flush') ?? this.skip();
+    const at = (pattern: RegExp) => trace.findIndex((line) => pattern.test(line));
+    const pages = at(/^p?write(v|64)\(\d+<.*data\.mdb>/);
+    const sync = at(/^fdatasync\(\d+<.*data\.mdb>\) = 0/);
+    const header = trace.findLastIndex((line) => /^pwrite64\(\d+<.*data\.mdb>/.test(line));
+    const acknowledged = at(/^write\(1<.*"\\"ack\\"\\n"/);
+    expect(pages, trace.join('\n')).to.be.at.least(0);
+    expect(sync).to.be.greaterThan(pages);
+    expect(header).to.be.greaterThan(sync);
+    expect(acknowledged).to.be.greaterThan(header);
+    // The header goes through another file descriptor, whose writes return when the disk has them.
+    const fd = /^pwrite64\((\d+)</.exec(trace[header]!)?.[1];
+    expect(openings.some((line) => line.includes('O_DSYNC') && line.includes(`= ${fd}<`))).to.equal(true);
+  });
+
+  it('store: commit -> the redo file has the write before the acknowledgement', async function () {
+    const trace = traced('commit') ?? this.skip();
+    const redo = trace.findIndex((line) => /^pwrite64\(\d+<.*redo\.[01]>.* = 20\d\d\d$/.test(line));
+    const acknowledged = trace.findIndex((line) => /^write\(1<.*"\\"ack\\"\\n"/.test(line));
+    expect(redo, trace.join('\n')).to.be.at.least(0);
+    expect(acknowledged).to.be.greaterThan(redo);
+  });
+
+  const faults: [call: string, when: number, error: string, expected: string[]][] = [
+    ['fdatasync', 20, 'EIO', ['StoreFailedError']],
+    ['fdatasync', 20, 'ENOSPC', ['StoreFullError']],
+    // One of two neighbours writes a page, the other the header; LMDB does not recover from a header it cannot write.
+    ['pwrite64', 30, 'EIO', ['StoreFailedError']],
+    ['pwrite64', 31, 'EIO', ['StoreFailedError']],
+    ['pwrite64', 30, 'ENOSPC', ['StoreFullError', 'StoreFailedError']],
+    ['pwrite64', 31, 'ENOSPC', ['StoreFullError', 'StoreFailedError']],
+  ];
+  for (const [call, when, error, expected] of faults) {
+    it(`store: ${call} number ${when} fails with ${error} -> ${expected.join(' or ')}, nothing lost, nothing hangs`, async function () {
+      const folder = path.join(newFolder(), 'store');
+      const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=${when}+`];
+      const child = start(['fail', folder, 'flush'], ['strace', '-f', '-o', '/dev/null', ...inject]);
+      const code = await child.ended;
+      if (code === null || /ptrace|invalid/i.test(child.complaints())) {
+        console.log('        (skipped: strace is not installed, or may not trace here)');
+        this.skip();
+      }
+      expect(code, child.complaints()).to.equal(0);
+      const [said, closed] = child.said as [
+        { results: string[]; acknowledged: number; visible: unknown },
+        string,
+      ];
+      expect(closed).to.equal('closed');
+      expect(said.results).to.have.length(2);
+      for (const name of said.results) expect(expected).to.include(name);
+      expect([said.acknowledged, 'StoreUnreadableError']).to.include(said.visible);
+      const store = await open(folder);
+      expect(keys(store)).to.have.length(said.acknowledged);
+      await store.close();
+    });
+  }
+
+  let openings: string[] = [];
+
+  /** System calls of a child from "begin" to "ack", in the order they returned; undefined where there is no strace. */
+  function traced(durability: Durability): string[] | undefined {
+    const file = path.join(newFolder(), 'trace');
+    const calls = 'trace=openat,writev,pwritev,pwrite64,fdatasync,fsync,msync,write';
+    const args = [
+      '-f',
+      '-y',
+      '-s',
+      '64',
+      '-o',
+      file,
+      '-e',
+      calls,
+      process.execPath,
+      CHILD,
+      'trace',
+      newFolder(),
+      durability,
+    ];
+    const { status } = spawnSync('strace', args, { stdio: 'ignore' });
+    if (status !== 0) {
+      console.log('        (skipped: strace is not installed, or may not trace here)');
+      return undefined;
+    }
+    const returned = inReturnOrder(readFileSync(file, 'latin1'));
+    openings = returned.filter((line) => line.startsWith('openat('));
+    const begin = returned.findIndex((line) => /^write\(1<.*"\\"begin\\"\\n"/.test(line));
+    const ack = returned.findIndex((line) => /^write\(1<.*"\\"ack\\"\\n"/.test(line));
+    return returned.slice(begin, ack + 1);
+  }
+});
+
+/** strace splits a call that others overtake in two lines; put together at the second, they are in order of return. */
+function inReturnOrder(trace: string): string[] {
+  const unfinished = new Map<string, string>();
+  const lines: string[] = [];
+  for (const line of trace.split('\n')) {
+    const [, pid = '', call = ''] = /^(\d+)\s+(.*)$/.exec(line) ?? [];
+    const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(call);
+    if (call.endsWith('<unfinished ...>'))
+      unfinished.set(pid, call.slice(0, -'<unfinished ...>'.length).trimEnd());
+    else if (resumed !== null) lines.push(`${unfinished.get(pid) ?? ''}${resumed[1]}`);
+    else lines.push(call.replace(/\s+= /, ' = '));
+  }
+  return lines.map((line) => line.replace(/\s+= /, ' = '));
+}

@@ -1,0 +1,262 @@
+import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'chai';
+import { StoreFailedError, StoreFullError } from '../../../runtime/store/errors.js';
+import { FaultPlan, faultyStore } from '../../../runtime/store/faulty.js';
+import { openLmdbStore } from '../../../runtime/store/lmdb.js';
+import { openMemoryStore } from '../../../runtime/store/memory.js';
+import { type Page, type PageRequest, takePage } from '../../../runtime/store/pages.js';
+import { packFrame, RedoFiles, readRedo } from '../../../runtime/store/redo.js';
+import type { Durability, Store, WriteOp } from '../../../runtime/store/store.js';
+import { type Backing, writeBehind } from '../../../runtime/store/write-behind.js';
+import { temporaryFolders } from '../../support/store-folder.js';
+import { bytes, keys, noise, numbered, put, read, rejection, remove } from '../../support/store-rows.js';
+
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i += 1) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** Write-behind over a memory store that does as it is told. */
+function overFaulty(): { store: Store; inner: Store; plan: FaultPlan } {
+  const inner = openMemoryStore();
+  const plan = new FaultPlan();
+  const faulty = faultyStore(inner, plan);
+  const readPage = (request: PageRequest): Page => {
+    const { from, fromExcluded, to, reverse } = request;
+    const rows = [...faulty.range(from, to, { reverse })];
+    return takePage(
+      rows.filter(([key]) => !fromExcluded || Buffer.compare(key, from) !== 0),
+      request,
+      (value) => value.length,
+    );
+  };
+  const backing: Backing = Object.assign(faulty, {
+    readPage,
+    commit: (ops: readonly WriteOp[]) => faulty.write(ops),
+  });
+  const noteGeneration = (): WriteOp => put('generation');
+  return {
+    store: writeBehind(backing, { path: 'here', redo: undefined, noteGeneration, removeRedo() {} }),
+    inner,
+    plan,
+  };
+}
+
+describe('write behind', () => {
+  it('store: write behind -> acknowledged and visible before the data file has it', async () => {
+    const { store, inner, plan } = overFaulty();
+    plan.hold();
+    await store.write([put('a', 'one'), put('b')]);
+    await store.write([put('a', 'two'), remove('b'), put('c')]);
+    expect([read(store, 'a'), read(store, 'b'), keys(store)]).to.deep.equal(['two', undefined, ['a', 'c']]);
+    expect(keys(inner)).to.deep.equal([]);
+    plan.release();
+    await store.close();
+  });
+
+  it('store: layers over one another -> ranges show the newest of each row, both ways, at any page size', async () => {
+    const { store, plan } = overFaulty();
+    const all = Array.from({ length: 2000 }, (_, i) => numbered('n', i));
+    await store.write(all.map((key) => put(key, 'old')));
+    await turns(20);
+    plan.hold();
+    // One layer on its way to the data file, one behind it, each with changes, additions and long runs of removals.
+    await store.write([...all.slice(0, 900).map((key) => remove(key)), put(numbered('n', 950), 'back')]);
+    await turns(5);
+    await store.write([
+      put(numbered('n', 3), 'front'),
+      put(numbered('n', 5000), 'front'),
+      remove(numbered('n', 1500)),
+    ]);
+    const expected = [
+      numbered('n', 3),
+      ...all.slice(900).filter((key) => key !== numbered('n', 1500)),
+      numbered('n', 5000),
+    ];
+    expect(keys(store, 'n', 'o')).to.deep.equal(expected);
+    expect(keys(store, 'n', 'o', { reverse: true })).to.deep.equal([...expected].reverse());
+    expect(keys(store, 'n', 'o', { limit: 3 })).to.deep.equal(expected.slice(0, 3));
+    expect(keys(store, 'n', 'o', { limit: 300, reverse: true })).to.deep.equal(
+      [...expected].reverse().slice(0, 300),
+    );
+    expect([read(store, numbered('n', 950)), read(store, numbered('n', 3))]).to.deep.equal(['back', 'front']);
+    plan.release();
+    await store.close();
+  });
+
+  it('store: range paused while its rows move to the data file -> none is missed or repeated', async () => {
+    const { store } = overFaulty();
+    const all = Array.from({ length: 1500 }, (_, i) => numbered('n', i));
+    await store.write(all.map((key) => put(key)));
+    const seen: string[] = [];
+    for (const [key] of store.range(bytes('n'), bytes('o'))) {
+      seen.push(Buffer.from(key).toString());
+      if (seen.length % 300 === 0) await turns(10);
+    }
+    expect(seen).to.deep.equal(all);
+    await store.close();
+  });
+
+  it('store: far more than may wait -> writes wait for room instead of growing', async () => {
+    const { store, inner, plan } = overFaulty();
+    plan.hold();
+    let acknowledged = 0;
+    const writes = Array.from({ length: 60 }, (_, i) =>
+      store.write([put(numbered('n', i), noise(1_000_000, i))]).then(() => {
+        acknowledged += 1;
+      }),
+    );
+    await turns(10);
+    expect(acknowledged).to.be.within(25, 35);
+    plan.release();
+    await Promise.all(writes);
+    await store.close().catch(() => {});
+    expect(() => inner.stats()).to.throw();
+  });
+
+  it('store: disk full behind -> puts refused, removals taken, all goes on when there is room', async () => {
+    const { store, inner, plan } = overFaulty();
+    plan.full = true;
+    await store.write([put('a')]);
+    await turns(10);
+    expect(await rejection(store.write([put('b')]))).to.be.instanceOf(StoreFullError);
+    await store.write([remove('x')]);
+    expect(read(store, 'a')).to.equal('a');
+    plan.full = false;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    await store.write([put('b')]);
+    await turns(10);
+    expect(keys(inner)).to.deep.equal(['a', 'b']);
+    await store.close();
+  });
+
+  it('store: disk fails behind -> later writes refused, reads go on, close tells of the loss', async () => {
+    const { store, plan } = overFaulty();
+    plan.next({ kind: 'fail', when: 'before' });
+    await store.write([put('a')]);
+    await turns(10);
+    expect(await rejection(store.write([put('b')]))).to.be.instanceOf(StoreFailedError);
+    expect(read(store, 'a')).to.equal('a');
+    expect(await rejection(store.close())).to.be.instanceOf(StoreFailedError);
+  });
+});
+
+describe('redo files', () => {
+  const newFolder = temporaryFolders();
+  const frame = (...ops: WriteOp[]) => packFrame(ops);
+  const found = (folder: string, applied: number) =>
+    readRedo(folder, applied).map(({ generation, ops }) => [
+      generation,
+      ops.map(({ key }) => Buffer.from(key).toString()),
+    ]);
+
+  it('redo: generations after the one applied -> found, oldest first, with their writes in order', () => {
+    const folder = newFolder();
+    const redo = new RedoFiles(folder, 4);
+    redo.append(frame(put('a'), remove('b')));
+    redo.append(frame(put('c')));
+    redo.advance();
+    redo.append(frame(put('d')));
+    redo.close();
+    expect(found(folder, 4)).to.deep.equal([
+      [5, ['a', 'b', 'c']],
+      [6, ['d']],
+    ]);
+    expect(found(folder, 5)).to.deep.equal([[6, ['d']]]);
+    expect(found(folder, 6)).to.deep.equal([]);
+    expect(found(folder, 0)).to.deep.equal([]);
+  });
+
+  it('redo: a frame cut short or damaged -> what was before it, and nothing after it', () => {
+    const folder = newFolder();
+    const redo = new RedoFiles(folder, 0);
+    redo.append(frame(put('a')));
+    redo.append(frame(put('b', noise(100, 1))));
+    redo.close();
+    const file = path.join(folder, 'redo.1');
+    const whole = readFileSync(file);
+    for (let cut = whole.length - 1; cut > 60; cut -= 1) {
+      truncateSync(file, cut);
+      expect(found(folder, 0)).to.deep.equal([[1, ['a']]]);
+    }
+    whole[whole.length - 3]! ^= 1;
+    writeFileSync(file, whole);
+    expect(found(folder, 0)).to.deep.equal([[1, ['a']]]);
+    writeFileSync(file, Buffer.alloc(500));
+    expect(found(folder, 0)).to.deep.equal([]);
+  });
+
+  it('redo: predecessor not whole, as after loss of power -> the successor is not applied', () => {
+    const folder = newFolder();
+    const redo = new RedoFiles(folder, 0);
+    redo.append(frame(put('a')));
+    redo.append(frame(put('b')));
+    redo.advance();
+    redo.append(frame(put('c')));
+    redo.close();
+    const file = path.join(folder, 'redo.1');
+    truncateSync(file, readFileSync(file).length - 1);
+    expect(found(folder, 0)).to.deep.equal([[1, ['a']]]);
+    truncateSync(file, 0);
+    expect(found(folder, 0)).to.deep.equal([]);
+  });
+
+  it('redo: a write of many operations and sizes -> unpacked as it was packed', () => {
+    const ops = [
+      put('k', noise(300, 1)),
+      remove('r'),
+      put('e', ''),
+      put('l'.repeat(1978), noise(100_000, 2)),
+      remove('z'),
+    ];
+    const plain = (list: WriteOp[]) =>
+      list.map((op) => [
+        op.kind,
+        Buffer.from(op.key).toString('hex'),
+        'value' in op ? Buffer.from(op.value).toString('hex') : '',
+      ]);
+    expect(plain(frame(...ops).ops)).to.deep.equal(plain(ops));
+  });
+
+  const open = (folder: string, durability: Durability) =>
+    openLmdbStore({ path: folder, durability, format: 1 });
+
+  for (const durability of ['flush', 'commit', 'memory'] as const) {
+    it(`redo: files left by a crash, opened with ${durability} -> their writes are in the store, once and for all`, async () => {
+      const folder = newFolder();
+      const first = await open(folder, 'flush');
+      await first.write([put('a', 'old'), put('b', 'old'), put('z')]);
+      await first.close();
+      const redo = new RedoFiles(folder, 0);
+      redo.append(frame(put('a', 'new'), remove('b')));
+      redo.advance();
+      redo.append(frame(put('c'), remove('z')));
+      redo.close();
+      for (let i = 0; i < 3; i += 1) {
+        const store = await open(folder, durability);
+        expect(keys(store)).to.deep.equal(['a', 'c']);
+        expect(read(store, 'a')).to.equal('new');
+        expect(store.stats().entries).to.equal(2);
+        await store.close();
+        expect(readdirSync(folder).filter((name) => name.startsWith('redo'))).to.deep.equal([]);
+      }
+    });
+  }
+
+  it('redo: stale files beside a newer data file -> ignored', async () => {
+    const folder = newFolder();
+    const store = await open(folder, 'commit');
+    for (let i = 0; i < 20; i += 1) {
+      await store.write([put('a', String(i))]);
+      await turns(10);
+    }
+    await store.close();
+    const stale = new RedoFiles(folder, 0);
+    stale.append(frame(put('a', 'stale')));
+    stale.close();
+    appendFileSync(path.join(folder, 'redo.0'), noise(100, 1));
+    const again = await open(folder, 'commit');
+    expect(read(again, 'a')).to.equal('19');
+    await again.close();
+  });
+});
