@@ -1,0 +1,95 @@
+/**
+ * `npm run bench`: all workloads, or some, beside their floors.
+ *
+ *   npm run bench                        a few minutes, medians of 3 repetitions
+ *   npm run bench -- --quick             under a minute, one repetition
+ *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
+ *   npm run bench -- --json FILE         the JSON also to FILE
+ *   npm run bench -- --write-readme      the tables also into bench/README.md
+ *
+ * Owns: options, order, progress on stderr, cleaning up. The tables go to stdout and, with the JSON, to bench/results/.
+ */
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { openFolders, type Workload } from './bench.js';
+import { Floors } from './floors.js';
+import { hot } from './hot.js';
+import { machine } from './machine.js';
+import { FULL, QUICK } from './measure.js';
+import { memory } from './memory.js';
+import { query } from './query.js';
+import { recovery } from './recovery.js';
+import { json, markdown, type Report, type Row, writeReadme, writeResults } from './report.js';
+import { signal } from './signal.js';
+import { update } from './update.js';
+import { workflow } from './workflow.js';
+
+const WORKLOADS: readonly Workload[] = [signal, update, query, hot, workflow, recovery, memory];
+const FLOORS = 'floors';
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
+    json: { type: 'string' },
+    'write-readme': { type: 'boolean', default: false },
+  },
+});
+
+const report = await bench(options.quick, options.only);
+process.stdout.write(`${markdown(report)}\n`);
+writeResults(report);
+if (options.json !== undefined) writeFileSync(options.json, json(report));
+if (options['write-readme']) writeReadme(report);
+
+async function bench(quick: boolean, only: readonly string[] | undefined): Promise<Report> {
+  const names = [FLOORS, ...WORKLOADS.map(({ name }) => name)];
+  for (const name of only ?? []) {
+    if (!names.includes(name))
+      throw new Error(`There is no workload '${name}'. There are: ${names.join(', ')}`);
+  }
+  const wanted = (name: string) => only === undefined || only.includes(name);
+  const begun = performance.now();
+  const onMachine = machine();
+  const pace = quick ? QUICK : FULL;
+  const folders = openFolders();
+  const interrupted = (): never => {
+    folders.remove();
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupted);
+  const floors = new Floors(folders.folder(FLOORS));
+  try {
+    const floorRows = wanted(FLOORS) ? await timed(FLOORS, () => floors.table(pace.measureMs / 2)) : [];
+    const rows: Row[] = [];
+    for (const { name, run } of WORKLOADS) {
+      if (!wanted(name)) continue;
+      rows.push(...(await timed(name, () => run({ quick, pace, floors, folder: folders.folder }))));
+    }
+    return {
+      schema: 1,
+      when: new Date().toISOString(),
+      seconds: (performance.now() - begun) / 1_000,
+      quick,
+      pace,
+      durability: 'flush',
+      threads: Math.max(1, availableParallelism() - 1),
+      machine: onMachine,
+      floors: floorRows,
+      rows,
+    };
+  } finally {
+    await floors.close();
+    folders.remove();
+    process.off('SIGINT', interrupted);
+  }
+}
+
+async function timed<T>(name: string, fn: () => Promise<T>): Promise<T> {
+  process.stderr.write(`${name} ... `);
+  const begun = performance.now();
+  const result = await fn();
+  process.stderr.write(`${((performance.now() - begun) / 1_000).toFixed(1)} s\n`);
+  return result;
+}

@@ -1,0 +1,47 @@
+// The workflows that the benchmarks run: as little work as a handler can have, so that what is measured is the runtime.
+import * as wf from 'signalbox/workflow';
+import type * as activities from './activities.js';
+
+export const add = wf.defineSignal<[number]>('add');
+export const increment = wf.defineUpdate<number, [number]>('increment');
+export const incrementChecked = wf.defineUpdate<number, [number]>('incrementChecked');
+export const total = wf.defineQuery<number>('total');
+export const collectGarbage = wf.defineSignal('collectGarbage');
+
+const { echo } = wf.proxyActivities<typeof activities>({ startToCloseTimeout: '1 minute' });
+
+/** An entity that counts and never ends. */
+export async function counter(): Promise<void> {
+  let sum = 0;
+  wf.setHandler(add, (by) => {
+    sum += by;
+  });
+  const addAndTell = (by: number): number => {
+    sum += by;
+    return sum;
+  };
+  wf.setHandler(increment, addAndTell);
+  wf.setHandler(incrementChecked, addAndTell, {
+    validator: (by) => {
+      if (by <= 0) throw new Error('only upwards');
+    },
+  });
+  wf.setHandler(total, () => sum);
+  await wf.condition(() => false);
+}
+
+/** Start, one activity, result. */
+export async function step(value: number): Promise<number> {
+  return await echo(value);
+}
+
+/** Collects the garbage of its thread when told to, in a process that runs with --expose-gc (memory.ts). */
+export async function collector(): Promise<void> {
+  let runs = 0;
+  wf.setHandler(total, () => runs);
+  wf.setHandler(collectGarbage, () => {
+    runs += 1;
+    (globalThis as { gc?: () => void }).gc?.();
+  });
+  await wf.condition(() => false);
+}
