@@ -28,11 +28,12 @@
  *   - an activity that was given up before an attempt began has attempt 0 or startedAt 0;
  *   - outcomes of activities and children hold the inner failure, not the one that workflow code catches;
  *   - a rejected update has left neither input nor command, and an accepted one was an input of the same turn;
- *   - signalExternal, cancelExternal and updateExternal count their `seq` together;
+ *   - signalExternal, cancelExternal, updateExternal and signalWithStart count their `seq` together;
  *   - a run's end, if it is a command, is the last command.
  *
  * Not as on a Temporal server:
- *   - `updateExternal` and its answer are markers of our own; no Temporal worker can replay such a run;
+ *   - `updateExternal` and `signalWithStart` and their answers are markers of our own; no Temporal worker can replay such
+ *     a run;
  *   - a child that is asked to stop gives no ExternalWorkflowExecutionCancelRequested: the journal does not tell when
  *     the request arrived. Replay does not need it;
  *   - Temporal leaves out the search attribute of a patch once all patch ids together reach 2,048 bytes. Here it is

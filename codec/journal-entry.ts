@@ -21,6 +21,15 @@ export type Headers = Readonly<Record<string, Payload>>;
 // ---------------------------------------------------------------------------------------------------------------
 // Inputs: what a turn is given. All but 'start' and 'deliver' may be sent by the host; order is mailbox order.
 
+/** The workflow that sent a message. Per sender and number it takes effect once, also across a crash between the two (D2). */
+export interface Sender {
+  workflowId: string;
+  runId: string;
+  runNo: number;
+  /** Number of the command among the sender's external ones. */
+  seq: number;
+}
+
 export interface SignalInput {
   kind: 'signal';
   name: string;
@@ -30,6 +39,8 @@ export interface SignalInput {
   requestId?: string | undefined;
   identity?: string | undefined;
   headers?: Headers | undefined;
+  /** Only when a workflow sent it. */
+  sender?: Sender | undefined;
 }
 
 export interface UpdateInput {
@@ -41,6 +52,7 @@ export interface UpdateInput {
   args: Payload;
   identity?: string | undefined;
   headers?: Headers | undefined;
+  sender?: Sender | undefined;
 }
 
 export interface TimerFiredInput {
@@ -76,6 +88,7 @@ export interface CancelInput {
   kind: 'cancel';
   reason?: string | undefined;
   identity?: string | undefined;
+  sender?: Sender | undefined;
 }
 
 export interface ChildStartedInput {
@@ -103,7 +116,10 @@ export interface ChildClosedInput {
   outcome: ChildOutcome;
 }
 
-/** The answer to signalExternal, cancelExternal and updateExternal: a failure, a result, or nothing but "done". */
+/**
+ * The answer to a command that addresses another workflow: a failure, a result, or nothing but "done". The result is that
+ * of an update, or, for signalWithStart, the id of the run that was signalled.
+ */
 export interface ExternalResolvedInput {
   kind: 'externalResolved';
   seq: number;
@@ -186,6 +202,29 @@ export interface ContinueAsNewCommand {
   searchAttributes?: Payload | undefined;
   retry?: RetryPolicy | undefined;
   headers?: Headers | undefined;
+  /** Signals that no handler had taken: they are the next run's. */
+  signals?: readonly SignalInput[] | undefined;
+}
+
+/** Beyond Temporal: signals the open execution of an id, or starts one and signals it, as one step. */
+export interface SignalWithStartCommand {
+  kind: 'signalWithStart';
+  seq: number;
+  workflowId: string;
+  workflowType: string;
+  args: Payload;
+  taskQueue: string;
+  signalName: string;
+  signalArgs: Payload;
+  workflowIdReusePolicy?: string | undefined;
+  workflowIdConflictPolicy?: string | undefined;
+  retry?: RetryPolicy | undefined;
+  executionTimeoutMs?: number | undefined;
+  runTimeoutMs?: number | undefined;
+  taskTimeoutMs?: number | undefined;
+  memo?: Payload | undefined;
+  searchAttributes?: Payload | undefined;
+  headers?: Headers | undefined;
 }
 
 /** Whom a workflow addresses outside itself. childOnly: the target must be the sender's own child. */
@@ -219,8 +258,11 @@ export type Command =
       updateId: string;
       name: string;
       args: Payload;
+      /** What is waited for. At 'accepted' an answer without result and failure says that the update is under way. */
+      stage: 'accepted' | 'completed';
       headers?: Headers | undefined;
     }
+  | SignalWithStartCommand
   | { kind: 'acceptUpdate'; id: string }
   | { kind: 'completeUpdate'; id: string; result?: Payload | undefined; failure?: Failure | undefined }
   | { kind: 'patch'; id: string; deprecated: boolean }

@@ -52,6 +52,8 @@ function identity(command: Command | undefined): string {
       return `${command.kind} ${command.seq} ${command.name} ${command.target.workflowId}`;
     case 'cancelExternal':
       return `${command.kind} ${command.seq} ${command.target.workflowId}`;
+    case 'signalWithStart':
+      return `${command.kind} ${command.seq} ${command.signalName} ${command.workflowId}`;
     case 'startTimer':
     case 'cancelTimer':
     case 'cancelActivity':

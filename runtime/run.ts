@@ -347,6 +347,7 @@ export class Run {
       case 'cancelSignalExternal':
       case 'cancelExternal':
       case 'updateExternal':
+      case 'signalWithStart':
       case 'continueAsNew':
         throw new InvariantError(
           `Command '${command.kind}' of run ${this.info.runId} is not known to this version`,

@@ -43,12 +43,18 @@ export interface StartRequest {
   identity?: string | undefined;
   /** Signal-with-start: delivered in the first turn of a new run, or to the open one. */
   signal?: SignalInput | undefined;
+  /** The same for an update: both or neither. An update that the latest run knows is attached to, whatever the policies. */
+  update?: UpdateRequest | undefined;
+  /** The first turn waits this long, or for the first message if one comes before. */
+  startDelayMs?: number | undefined;
 }
 
 export interface StartAnswer {
   runId: string;
   /** False when an open run was used. */
   started: boolean;
+  /** Of the request's update. */
+  update?: UpdateTicket | undefined;
 }
 
 export type StatusName =

@@ -10,7 +10,13 @@
 import type { Command, Input, JournalEntry } from '../journal-entry.js';
 import { activityResolved, cancelActivity, scheduleActivity } from './activities.js';
 import { cancelChild, childClosed, childStarted, childStartFailed, startChild } from './children.js';
-import { cancelExternal, externalResolved, signalExternal, updateExternal } from './externals.js';
+import {
+  cancelExternal,
+  externalResolved,
+  signalExternal,
+  signalWithStart,
+  updateExternal,
+} from './externals.js';
 import type { CommandOf, EntryOf, History, InputOf, Task } from './history.js';
 import { acceptUpdate, cancelRequested, completeUpdate, signalReceived } from './messages.js';
 import { patch, upsertMemo, upsertSearchAttributes } from './properties.js';
@@ -100,6 +106,7 @@ const COMMAND_EVENTS: { readonly [Kind in Command['kind']]: CommandWriter<Kind> 
   cancelSignalExternal: noEvent,
   cancelExternal,
   updateExternal,
+  signalWithStart,
   acceptUpdate,
   completeUpdate,
   patch,

@@ -81,6 +81,7 @@ function eventsOfCommand(command: Command): 0 | 1 | 2 {
     case 'signalExternal':
     case 'cancelExternal':
     case 'updateExternal':
+    case 'signalWithStart':
     case 'upsertMemo':
     case 'upsertSearchAttributes':
     case 'completeWorkflow':

@@ -1,12 +1,13 @@
 /**
- * Events of messages to other workflows: signals, cancel requests and updates.
+ * Events of messages to other workflows: signals, cancel requests, updates and signal-with-start.
  *
  *   Initiated -> delivered (ExternalSignaled, ExternalCancelRequested) | Failed
  *
- * Owns: the attributes of each, and the markers that stand for an update, which Temporal has no events for.
+ * Owns: the attributes of each, and the markers that stand for an update and a signal-with-start, which Temporal has no
+ * events for.
  * Does not own: the request to cancel a child (cancelChild in children.ts). A signal to a child is one of these.
  *
- * The three count their `seq` together, so one table of answers serves them all.
+ * The four count their `seq` together, so one table of answers serves them all.
  */
 import { present, toTemporalFailure, toTemporalPayloads } from '../temporal-payload.js';
 import {
@@ -56,6 +57,21 @@ export function updateExternal(history: History, command: CommandOf<'updateExter
   history.externals.set(command.seq, { command, initiatedId });
 }
 
+export function signalWithStart(history: History, command: CommandOf<'signalWithStart'>, task: Task): void {
+  const { workflowId, workflowType, signalName } = command;
+  const initiatedId = history.add('MARKER_RECORDED', task.time, {
+    markerName: 'signalbox_signal_with_start',
+    details: {
+      start: markerDetail({ workflowId, workflowType, signalName }),
+      args: toTemporalPayloads(command.args),
+      signalArgs: toTemporalPayloads(command.signalArgs),
+    },
+    header: headerJson(command.headers),
+    ...cameFrom(task),
+  });
+  history.externals.set(command.seq, { command, initiatedId });
+}
+
 export function externalResolved(history: History, input: InputOf<'externalResolved'>, time: number): void {
   const external = history.known(history.externals, input.seq, 'external operation');
   const answer = ANSWERS[external.command.kind] as Answer<ExternalKind>;
@@ -92,11 +108,16 @@ const ANSWERS: { readonly [Kind in ExternalKind]: Answer<Kind> } = {
       history.add('REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED', time, { ...attributes, cause });
     }
   },
-  updateExternal: (history, { initiatedId }, { result, failure }, time) => {
+  updateExternal: answerMarker('signalbox_update_external_completed'),
+  signalWithStart: answerMarker('signalbox_signal_with_start_completed'),
+};
+
+function answerMarker<Kind extends ExternalKind>(markerName: string): Answer<Kind> {
+  return (history, { initiatedId }, { result, failure }, time) => {
     history.add('MARKER_RECORDED', time, {
-      markerName: 'signalbox_update_external_completed',
+      markerName,
       details: present({ initiatedEventId: markerDetail(initiatedId), result: resultJson(result) }),
       failure: failure && toTemporalFailure(failure, history),
     });
-  },
-};
+  };
+}

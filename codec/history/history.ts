@@ -54,7 +54,7 @@ export interface External<Kind extends ExternalKind = ExternalKind> {
   command: CommandOf<Kind>;
   initiatedId: string;
 }
-export type ExternalKind = 'signalExternal' | 'cancelExternal' | 'updateExternal';
+export type ExternalKind = 'signalExternal' | 'cancelExternal' | 'updateExternal' | 'signalWithStart';
 
 export class History implements FailureOrigins {
   readonly events: HistoryEvent[] = [];

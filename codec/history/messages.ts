@@ -4,14 +4,14 @@
  * Owns: the attributes of each.
  * Does not own: an update's request, which has no event of its own: it stands in the event of its acceptance.
  */
-import type { UpdateInput } from '../journal-entry.js';
-import { present, toTemporalFailure, toTemporalPayloads } from '../temporal-payload.js';
+import type { Sender, UpdateInput } from '../journal-entry.js';
+import { type JsonObject, present, toTemporalFailure, toTemporalPayloads } from '../temporal-payload.js';
 import type { CommandOf, History, InputOf, Task } from './history.js';
 import { type Attributes, headerJson, resultJson } from './shapes.js';
 
 export function signalReceived(
   history: History,
-  { name, args, identity, headers, requestId }: InputOf<'signal'>,
+  { name, args, identity, headers, requestId, sender }: InputOf<'signal'>,
   time: number,
 ): void {
   history.add('WORKFLOW_EXECUTION_SIGNALED', time, {
@@ -20,15 +20,24 @@ export function signalReceived(
     identity,
     header: headerJson(headers),
     requestId,
+    externalWorkflowExecution: senderJson(sender),
   });
 }
 
 export function cancelRequested(
   history: History,
-  { reason, identity }: InputOf<'cancel'>,
+  { reason, identity, sender }: InputOf<'cancel'>,
   time: number,
 ): void {
-  history.add('WORKFLOW_EXECUTION_CANCEL_REQUESTED', time, { cause: reason, identity });
+  history.add('WORKFLOW_EXECUTION_CANCEL_REQUESTED', time, {
+    cause: reason,
+    identity,
+    externalWorkflowExecution: senderJson(sender),
+  });
+}
+
+function senderJson(sender: Sender | undefined): JsonObject | undefined {
+  return sender && { workflowId: sender.workflowId, runId: sender.runId };
 }
 
 export function acceptUpdate(history: History, { id }: CommandOf<'acceptUpdate'>, task: Task): void {

@@ -194,7 +194,17 @@ function anyExternal(seq: number, pick: number): Command {
   const externals: Command[] = [
     { kind: 'signalExternal', seq, target, name: 's', args: stored([]) },
     { kind: 'cancelExternal', seq, target },
-    { kind: 'updateExternal', seq, target, updateId: 'u', name: 's', args: stored([]) },
+    { kind: 'updateExternal', seq, target, updateId: 'u', name: 's', args: stored([]), stage: 'completed' },
+    {
+      kind: 'signalWithStart',
+      seq,
+      ...target,
+      workflowType: 't',
+      args: stored([]),
+      taskQueue: 'q',
+      signalName: 's',
+      signalArgs: stored([]),
+    },
   ];
   return externals[pick % externals.length]!;
 }

@@ -20,6 +20,7 @@ describe('history: messages to other workflows', () => {
   const cancelOther: Command = { kind: 'cancelExternal', seq: 2, target, reason: 'r' };
   const updateOther: Command = {
     kind: 'updateExternal',
+    stage: 'completed',
     seq: 3,
     target,
     updateId: 'u',
