@@ -22,6 +22,7 @@ import {
   type Payload,
   type SignalInput,
   type StartInfo,
+  type UpdateInput,
   unpackEntry,
 } from '../codec/journal-entry.js';
 import { keys } from '../codec/keys.js';
@@ -162,6 +163,8 @@ export class Host implements WorkflowService, ThreadHost {
     this.#refuseWhenClosing();
     this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
+    const known = existing && request.update && this.#attachable(existing, request.update);
+    if (known !== undefined) return this.#attach(existing!, known, request);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
     return this.#startNew(request);
@@ -182,12 +185,7 @@ export class Host implements WorkflowService, ThreadHost {
     const { runId } = existing.run.info;
     const policy =
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
-    if (policy === 'USE_EXISTING') {
-      const signalled =
-        request.signal === undefined ? undefined : this.signal({ ...request, runId }, request.signal);
-      await Promise.all([existing.started, signalled]);
-      return { runId, started: false };
-    }
+    if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
     if (policy === 'TERMINATE_EXISTING') {
       await this.terminate(
         { ...request, runId },
@@ -204,6 +202,37 @@ export class Host implements WorkflowService, ThreadHost {
     throw alreadyStarted(request);
   }
 
+  /** The message of a start goes to the open run. If that ends before it comes, the request is admitted anew. */
+  async #useExisting(existing: Live, request: StartRequest): Promise<StartAnswer> {
+    const { namespace, workflowId, signal } = request;
+    const { runId } = existing.run.info;
+    const target: Target = { namespace, workflowId, runId };
+    const update = request.update && this.update(target, request.update);
+    try {
+      const signalled = signal && this.signal(target, signal);
+      await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
+      return this.#admitStart(request);
+    }
+    return { runId, firstRunId: existing.run.info.firstRunId, started: false, update };
+  }
+
+  /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
+  #attachable(live: Live, { id, generated }: UpdateRequest): UpdateCall | undefined {
+    const known = this.#knownUpdate(live, id, generated);
+    const unfinished = known?.stage !== 'completed' || live.run.updates.has(id);
+    return live.run.closed && unfinished ? undefined : known;
+  }
+
+  async #attach(live: Live, known: UpdateCall, request: StartRequest): Promise<StartAnswer> {
+    // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
+    await live.started.catch(() => undefined);
+    if (live.gone !== undefined) return this.#admitStart(request);
+    const { runId, firstRunId } = live.run.info;
+    return { runId, firstRunId, started: false, update: ticket(live, known) };
+  }
+
   #checkReuse(existing: Live, request: StartRequest): void {
     const ended = existing.run.outcome?.status;
     if (request.reusePolicy === 'REJECT_DUPLICATE') throw alreadyStarted(request);
@@ -214,21 +243,38 @@ export class Host implements WorkflowService, ThreadHost {
   #startNew(request: StartRequest): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
-    const bytes = ENVELOPE_BYTES + request.args.length + (request.signal?.args.length ?? 0);
+    const messages = [request.signal, request.update];
+    const bytes = messages.reduce(
+      (sum, message) => sum + (message?.args.length ?? 0),
+      ENVELOPE_BYTES + request.args.length,
+    );
     this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
     const live = this.#runs.admit(info);
-    const inputs = request.signal === undefined ? [] : [request.signal];
+    const update =
+      request.update && this.#admitUpdate({ ...request, runId: info.runId }, live, request.update);
+    const inputs: Input[] = request.signal === undefined ? [] : [request.signal];
+    if (update !== undefined) inputs.push(update.input);
     live.started = new Promise((resolve, reject) => {
-      const settle = (outcome: Outcome) =>
-        outcome.kind === 'error' ? reject(unavailable(outcome.error)) : resolve();
-      thread.enqueue({ live, envelope: { kind: 'start', info, inputs }, bytes, settle });
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'error') reject(unavailable(outcome.error));
+        else resolve();
+        // Its validator may have rejected it; the start stands all the same.
+        update?.item.settle?.(outcome);
+      };
+      const envelope = { kind: 'start', info, inputs } as const;
+      thread.enqueue({ live, envelope, bytes, settle, update: update?.item });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
     live.started.catch(() => undefined);
     this.#addRunTimeout(live);
-    return live.started.then(() => ({ runId: info.runId, started: true }));
+    return live.started.then(() => ({
+      runId: info.runId,
+      firstRunId: info.firstRunId,
+      started: true,
+      update: update && ticket(live, update.call),
+    }));
   }
 
   #addRunTimeout(live: Live): void {
@@ -358,17 +404,25 @@ export class Host implements WorkflowService, ThreadHost {
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
     const thread = this.#threadOf(live.run.runNo);
-    const bytes = ENVELOPE_BYTES + request.args.length;
-    this.#requireRoom(thread, bytes);
+    this.#requireRoom(thread, ENVELOPE_BYTES + request.args.length);
     this.#requireUpdateRoom(live);
-    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [] };
-    live.updates.set(request.id, call);
-    const input: Input = { kind: 'update', ...request, generated: request.generated || undefined };
-    const settle = (outcome: Outcome) => this.#updateSettled(target, live, request.id, call, outcome);
-    const item: Item = { live, envelope: { kind: 'input', runNo: live.run.runNo, input }, bytes, settle };
+    const { call, item } = this.#admitUpdate(target, live, request);
     if (live.retry === undefined) thread.enqueue(item);
     else thread.hold(item);
     return ticket(live, call);
+  }
+
+  #admitUpdate(target: Target, live: Live, request: UpdateRequest) {
+    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [] };
+    live.updates.set(request.id, call);
+    const input: UpdateInput = { kind: 'update', ...request, generated: request.generated || undefined };
+    const item: Item = {
+      live,
+      envelope: { kind: 'input', runNo: live.run.runNo, input },
+      bytes: ENVELOPE_BYTES + request.args.length,
+      settle: (outcome) => this.#updateSettled(target, live, request.id, call, outcome),
+    };
+    return { call, input, item };
   }
 
   #requireUpdateRoom(live: Live): void {
@@ -584,7 +638,17 @@ export class Host implements WorkflowService, ThreadHost {
       cause,
       attempt,
     });
+    if (attempt >= this.#parts.limits.updateTurnAttemptsMax) this.#refuseUpdates(live, attempt, message);
     this.#retryLater(live, message);
+  }
+
+  /** One of them may be what makes the turn fail; without them the run goes on if it can. */
+  #refuseUpdates(live: Live, attempt: number, message: string): void {
+    const text =
+      `The turn of workflow ${live.run.info.workflowId} that would take the update has failed ${attempt} times ` +
+      `(limits.updateTurnAttemptsMax), so it was not accepted and had no effect. Send it again when the workflow is mended: ${message}`;
+    const error = new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
+    this.#threadOf(live.run.runNo).refuseHeld(live, error);
   }
 
   turnSucceeded(live: Live): void {
@@ -876,6 +940,10 @@ function wake(call: UpdateCall): void {
 function ticket(live: Live, call: UpdateCall): UpdateTicket {
   return {
     runId: live.run.info.runId,
+    get waitsFor() {
+      if (reached(call, 'accepted') || live.retry === undefined) return undefined;
+      return `the turn that would take it fails and is tried again: ${live.retry.message}`;
+    },
     async reached(stage) {
       if (!reached(call, stage))
         await new Promise<void>((resolve) => call.waiters.push({ stage, wake: resolve }));
