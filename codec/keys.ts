@@ -6,10 +6,12 @@
  *   h run seq                  history chunk: frames of the run up to journal value seq
  *   w namespace 0 workflowId   number of the latest run
  *   i runId                    number of the run
- *   t due run kind seq         due time: timer, turn retry, run timeout
+ *   t due run kind seq         due time: timer, turn retry, run timeout, first turn
  *   a run seq                  pending activity
- *   u run updateId             outcome of an update whose id the caller chose
- *   s chain requestId          a signal's request id that was seen (chain = number of the first run)
+ *   u chain updateId           outcome of an update whose id the caller chose (chain = number of the first run)
+ *   s chain requestId          a signal's request id that was seen
+ *   o run no                   what the run asks of another run and is not done yet
+ *   x sender kind seq          number of the run that took what the sender asked, while the sender does not know it yet
  *
  * Owns: all of the above. The store's own keys begin with byte 0 and are not ours.
  */
@@ -48,8 +50,12 @@ export function readNumber(key: Uint8Array, index: number): number {
   return view.getUint32(1 + 8 * index) * 2 ** 32 + view.getUint32(5 + 8 * index);
 }
 
-export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity';
-const DUE_KINDS: readonly DueKind[] = ['timer', 'turnRetry', 'runTimeout', 'activity'];
+export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity' | 'firstTurn';
+const DUE_KINDS: readonly DueKind[] = ['timer', 'turnRetry', 'runTimeout', 'activity', 'firstTurn'];
+
+/** What a sender asks of another run: that it exists as a child, or a message to it. */
+export type DeliveryKind = 'child' | 'message';
+const DELIVERY_KINDS: readonly DeliveryKind[] = ['child', 'message'];
 
 export const keys = {
   journal: (seq: number) => numbers('j', [seq]),
@@ -60,8 +66,11 @@ export const keys = {
   due: (at: number, runNo: number, kind: DueKind, seq: number) =>
     numbers('t', [at, runNo, DUE_KINDS.indexOf(kind), seq]),
   activity: (runNo: number, seq: number) => numbers('a', [runNo, seq]),
-  update: (runNo: number, updateId: string) => numbers('u', [runNo], encoder.encode(updateId)),
+  update: (chainNo: number, updateId: string) => numbers('u', [chainNo], encoder.encode(updateId)),
   request: (chainNo: number, requestId: string) => numbers('s', [chainNo], encoder.encode(requestId)),
+  outbox: (runNo: number, no: number) => numbers('o', [runNo, no]),
+  delivery: (senderRunNo: number, kind: DeliveryKind, seq: number) =>
+    numbers('x', [senderRunNo, DELIVERY_KINDS.indexOf(kind), seq]),
 };
 
 export function readDueKind(key: Uint8Array): DueKind {
