@@ -53,6 +53,7 @@ import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
 import type {
   Description,
+  OnGivenUp,
   QueryReject,
   StartAnswer,
   StartRequest,
@@ -631,12 +632,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   // ----- looking at runs ---------------------------------------------------------------------------------------
 
-  async result(target: Target): Promise<{ runId: string; outcome: RunOutcome }> {
+  async result(target: Target, onGivenUp?: OnGivenUp): Promise<{ runId: string; outcome: RunOutcome }> {
     const live = this.#find(target);
     // Noted before anything is awaited, because it keeps the run in memory.
     const ended = live.run.closed
       ? undefined
-      : new Promise<void>((resolve) => live.closeWaiters.add(resolve));
+      : new Promise<void>((resolve) => {
+          live.closeWaiters.add(resolve);
+          onGivenUp?.(() => live.closeWaiters.delete(resolve));
+        });
     await live.started;
     await ended;
     if (live.run.outcome === undefined) throw closed();
@@ -1130,9 +1134,16 @@ function ticket(live: Live, call: UpdateCall): UpdateTicket {
       if (reached(call, 'accepted') || retry === undefined) return undefined;
       return `the turn that would take it fails and is tried again: ${retry.message}`;
     },
-    async reached(stage) {
-      if (!reached(call, stage))
-        await new Promise<void>((resolve) => call.waiters.push({ stage, wake: resolve }));
+    async reached(stage, onGivenUp) {
+      if (!reached(call, stage)) {
+        await new Promise<void>((resolve) => {
+          const waiter = { stage, wake: resolve };
+          call.waiters.push(waiter);
+          onGivenUp?.(() => {
+            call.waiters = call.waiters.filter((other) => other !== waiter);
+          });
+        });
+      }
       if (call.error !== undefined) throw call.error;
       return call.outcome;
     },

@@ -117,12 +117,15 @@ export interface UpdateRequest {
   sender?: Sender | undefined;
 }
 
+/** Takes what is to be done when the caller waits no longer, so that nothing of the wait is left. */
+export type OnGivenUp = (forget: () => void) => void;
+
 export interface UpdateTicket {
   runId: string;
   /** Why it is not accepted yet, when the workflow is in trouble. */
   readonly waitsFor: string | undefined;
   /** Resolves at the stage, or earlier when the update is rejected or done. */
-  reached(stage: 'accepted' | 'completed'): Promise<UpdateOutcome | undefined>;
+  reached(stage: 'accepted' | 'completed', onGivenUp?: OnGivenUp): Promise<UpdateOutcome | undefined>;
 }
 
 export interface WorkflowService {
@@ -135,7 +138,7 @@ export interface WorkflowService {
   findUpdate(target: Target, updateId: string): Promise<UpdateTicket>;
   cancel(target: Target, reason: string | undefined): Promise<void>;
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void>;
-  result(target: Target): Promise<{ runId: string; outcome: RunOutcome }>;
+  result(target: Target, onGivenUp?: OnGivenUp): Promise<{ runId: string; outcome: RunOutcome }>;
   describe(target: Target): Promise<Description>;
   history(target: Target): Promise<HistoryEvent[]>;
 }

@@ -15,7 +15,7 @@ import type {
 } from '../../actors/definitions.js';
 import { decodePayload } from '../../codec/payload.js';
 import { systemClock } from '../clock.js';
-import type { StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
+import type { OnGivenUp, StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
 import {
   descriptionOf,
   rethrow,
@@ -355,7 +355,7 @@ export class WorkflowClient {
   }
 
   /** A call that changes nothing. */
-  #read<T>(workflowId: string, send: () => Promise<T>): Promise<T> {
+  #read<T>(workflowId: string, send: (onGivenUp?: OnGivenUp) => Promise<T>): Promise<T> {
     return this.#context.call(send, () => `nothing was changed, workflow ${workflowId} goes on`);
   }
 
@@ -363,9 +363,9 @@ export class WorkflowClient {
     const { workflowId, runIdForResult, followRuns } = parts;
     for (let runId = runIdForResult; ; ) {
       const target: Target = { namespace: this.options.namespace, workflowId, runId };
-      const { outcome } = await this.#read(workflowId, () => this.#service.result(target)).catch(
-        rethrow('Failed to get Workflow execution result'),
-      );
+      const { outcome } = await this.#read(workflowId, (onGivenUp) =>
+        this.#service.result(target, onGivenUp),
+      ).catch(rethrow('Failed to get Workflow execution result'));
       if (outcome.status !== 'continuedAsNew') return valueOf(outcome) as T;
       if (!followRuns)
         throw new WorkflowContinuedAsNewError('Workflow execution continued as new', outcome.newRunId);
@@ -383,9 +383,9 @@ export class WorkflowClient {
     fail: (error: unknown) => never = rethrowUpdate(),
   ) {
     let ticket: UpdateTicket | undefined;
-    const send = async () => {
+    const send = async (onGivenUp?: OnGivenUp) => {
       ticket = await find();
-      return { ticket, outcome: await ticket.reached(stage) };
+      return { ticket, outcome: await ticket.reached(stage, onGivenUp) };
     };
     const late = () => {
       const trouble =
