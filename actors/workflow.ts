@@ -110,18 +110,18 @@ export interface UpdateHandlerOptions<Args extends any[] = any[]> {
  */
 export function setHandler<Ret, Args extends any[]>(
   def: QueryDefinition<Ret, Args>,
-  handler: ((...args: Args) => Ret) | undefined,
+  handler: NoInfer<(...args: Args) => Ret> | undefined,
   options?: QueryHandlerOptions,
 ): void;
 export function setHandler<Args extends any[]>(
   def: SignalDefinition<Args>,
-  handler: ((...args: Args) => void | Promise<void>) | undefined,
+  handler: NoInfer<(...args: Args) => void | Promise<void>> | undefined,
   options?: SignalHandlerOptions,
 ): void;
 export function setHandler<Ret, Args extends any[]>(
   def: UpdateDefinition<Ret, Args>,
-  handler: ((...args: Args) => Ret | Promise<Ret>) | undefined,
-  options?: UpdateHandlerOptions<Args>,
+  handler: NoInfer<(...args: Args) => Ret | Promise<Ret>> | undefined,
+  options?: NoInfer<UpdateHandlerOptions<Args>>,
 ): void;
 export function setHandler(
   def: MessageDefinition,
