@@ -27,6 +27,8 @@ export interface Item {
   /** Size for the queue's limit. */
   bytes: number;
   settle: ((outcome: Outcome) => void) | undefined;
+  /** Of a start: its update, as the message that it becomes when the first turn fails. */
+  update?: Item | undefined;
 }
 
 export type UpdateStage = 'admitted' | 'accepted' | 'completed';
