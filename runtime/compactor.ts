@@ -164,6 +164,7 @@ function save(run: Run, unsaved: Unsaved, through: number, isLatest: boolean, op
   const chunk = concat(unsaved.frames.map(({ bytes }) => bytes));
   if (chunk.length > 0) put(keys.history(runNo, through), chunk);
   put(keys.run(runNo), packRunRecord(run.toRecord(through)));
+  if (run.closeTime !== undefined) put(keys.ended(namespace, run.closeTime, runNo), EMPTY);
   if (run.needsTurn) put(keys.due(run.suspension?.since ?? run.lastTime, runNo, 'turnRetry', 0), EMPTY);
   const timeoutAt = run.timeoutAt;
   if (timeoutAt !== undefined && run.closed)

@@ -43,7 +43,9 @@ import { describeRun, STATUS_CODES, statusOf } from './describe.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
+import type { Namespaces } from './namespaces.js';
 import type { Pool } from './pool.js';
+import { Retention } from './retention.js';
 import type { Effect } from './run.js';
 import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
@@ -73,6 +75,7 @@ export interface HostParts {
   workflowTypes: readonly string[];
   executors: readonly ActivityExecutor[];
   limits: Limits;
+  namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
 }
@@ -85,6 +88,7 @@ export class Host implements WorkflowService, ThreadHost {
   readonly #threads: Thread[];
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
+  readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -126,6 +130,14 @@ export class Host implements WorkflowService, ThreadHost {
         log: (live, level, message, attributes) => this.#log(level, message, { ...ids(live), ...attributes }),
       },
     });
+    this.#retention = new Retention({
+      ...parts,
+      runs: this.#runs,
+      committer: this.#committer,
+      compactor: this.#compactor,
+      passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      onError,
+    });
     this.#resume(recovered);
   }
 
@@ -142,6 +154,7 @@ export class Host implements WorkflowService, ThreadHost {
       this.#addRunTimeout(live);
     }
     this.#agenda.start();
+    this.#retention.start(recovered);
     // Activities are found through their own keys, so that only runs that wait for one are loaded.
     const waiting = new Set(recovered);
     for (const runNo of this.#runs.withActivities()) {
@@ -567,6 +580,7 @@ export class Host implements WorkflowService, ThreadHost {
     this.#release(live);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
+    this.#retention.closed(live);
   }
 
   startFailed(live: Live, error: Error): void {
@@ -787,6 +801,7 @@ export class Host implements WorkflowService, ThreadHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      runsRemoved: this.#retention.removed,
     };
   }
 
@@ -794,6 +809,7 @@ export class Host implements WorkflowService, ThreadHost {
   async drain(): Promise<void> {
     this.#closing = true;
     this.#agenda.close();
+    await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
     for (const live of this.#runs.all()) {
