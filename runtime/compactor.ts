@@ -187,6 +187,7 @@ function save(
   const chunk = concat(unsaved.frames.map(({ bytes }) => bytes));
   if (chunk.length > 0) put(keys.history(runNo, through), chunk);
   put(keys.run(runNo), packRunRecord(run.toRecord(through)));
+  if (run.closeTime !== undefined) put(keys.ended(namespace, run.closeTime, runNo), EMPTY);
   if (run.needsTurn) put(keys.due(run.suspension?.since ?? run.lastTime, runNo, 'turnRetry', 0), EMPTY);
   const timeoutAt = run.timeoutAt;
   if (run.delayed && !run.closed) put(keys.due(run.firstTurnAt, runNo, 'firstTurn', 0), EMPTY);

@@ -53,7 +53,9 @@ import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
+import type { Namespaces } from './namespaces.js';
 import type { Pool } from './pool.js';
+import { Retention } from './retention.js';
 import type { Effect } from './run.js';
 import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
@@ -83,6 +85,7 @@ export interface HostParts {
   workflowTypes: readonly string[];
   executors: readonly ActivityExecutor[];
   limits: Limits;
+  namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
 }
@@ -96,6 +99,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
   readonly #deliveries: Deliveries;
+  readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -138,6 +142,14 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       },
     });
     this.#deliveries = new Deliveries(this, store, clock);
+    this.#retention = new Retention({
+      ...parts,
+      runs: this.#runs,
+      committer: this.#committer,
+      compactor: this.#compactor,
+      passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      onError,
+    });
     this.#resume(recovered);
   }
 
@@ -155,6 +167,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     }
     this.#agenda.start();
     this.#resumeDeliveries(recovered);
+    this.#retention.start(recovered);
     // Activities are found through their own keys, so that only runs that wait for one are loaded.
     const waiting = new Set(recovered);
     for (const runNo of this.#runs.withActivities()) {
@@ -797,6 +810,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     this.#release(live);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
+    this.#retention.closed(live);
   }
 
   startFailed(live: Live, error: Error): void {
@@ -1041,6 +1055,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      runsRemoved: this.#retention.removed,
     };
   }
 
@@ -1048,6 +1063,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   async drain(): Promise<void> {
     this.#closing = true;
     this.#agenda.close();
+    await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
     for (const live of this.#runs.all()) {
