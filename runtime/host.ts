@@ -16,6 +16,7 @@ import type { WorkflowLog } from '../codec/envelope.js';
 import { expandHistory, type HistoryEvent } from '../codec/history-event.js';
 import {
   type ActivityOutcome,
+  type ContinueAsNewCommand,
   frames,
   type Input,
   type JournalEntry,
@@ -39,6 +40,8 @@ import {
 import type { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
+import { continuedInfo } from './continuation.js';
+import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.js';
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
@@ -80,7 +83,7 @@ export interface HostParts {
   logger: Logger;
 }
 
-export class Host implements WorkflowService, ThreadHost {
+export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #parts: HostParts;
   readonly #runs: Runs;
   readonly #committer: Committer;
@@ -88,6 +91,7 @@ export class Host implements WorkflowService, ThreadHost {
   readonly #threads: Thread[];
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
+  readonly #deliveries: Deliveries;
   readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
@@ -130,12 +134,14 @@ export class Host implements WorkflowService, ThreadHost {
         log: (live, level, message, attributes) => this.#log(level, message, { ...ids(live), ...attributes }),
       },
     });
+    this.#deliveries = new Deliveries(this, store, clock);
     this.#retention = new Retention({
       ...parts,
       runs: this.#runs,
       committer: this.#committer,
       compactor: this.#compactor,
       passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      awaited: () => this.#deliveries.takers(),
       onError,
     });
     this.#resume(recovered);
@@ -151,9 +157,10 @@ export class Host implements WorkflowService, ThreadHost {
       for (const [seq, { due }] of live.run.timers)
         this.#agenda.add({ at: due, runNo: live.run.runNo, kind: 'timer', seq });
       if (live.run.needsTurn) this.#retryLater(live, live.run.suspension?.failure.message ?? INTERRUPTED);
-      this.#addRunTimeout(live);
+      this.#addTimes(live);
     }
     this.#agenda.start();
+    this.#resumeDeliveries(recovered);
     this.#retention.start(recovered);
     // Activities are found through their own keys, so that only runs that wait for one are loaded.
     const waiting = new Set(recovered);
@@ -165,16 +172,38 @@ export class Host implements WorkflowService, ThreadHost {
       for (const seq of live.run.activities.keys()) this.#activities.ready(live, seq);
   }
 
+  /** Runs that were to follow others come first: nobody may find their workflow ids free. */
+  #resumeDeliveries(recovered: readonly Live[]): void {
+    const asking = new Set(recovered);
+    for (const runNo of this.#runs.withOutbox()) {
+      const live = this.#runs.get(runNo);
+      if (live !== undefined) asking.add(live);
+    }
+    for (const { run } of recovered)
+      for (const delivery of run.unsaved.deliveries)
+        if (this.#runs.isAwaited(delivery)) this.#deliveries.delivered(delivery, run.runNo);
+    const items = [...asking].flatMap((live) => [...live.run.outbox.items()].map((item) => ({ live, item })));
+    const isNextRun = ({ item }: (typeof items)[number]) => item.kind === 'continue';
+    for (const { live, item } of [...items.filter(isNextRun), ...items.filter((entry) => !isNextRun(entry))])
+      this.#deliveries.do(live, item, true);
+  }
+
   // ----- start -------------------------------------------------------------------------------------------------
 
   async start(request: StartRequest): Promise<StartAnswer> {
     return this.#admitStart(request);
   }
 
-  #admitStart(request: StartRequest): Promise<StartAnswer> {
+  startFor(start: WorkflowStart): Promise<StartAnswer> {
+    return attempt(() => this.#admitStart(start, start.parent !== undefined));
+  }
+
+  /** @param trusted from a workflow: its type is looked for when its first turn runs, as on Temporal */
+  #admitStart(request: WorkflowStart, trusted = false): Promise<StartAnswer> {
     this.#refuseWhenClosing();
-    this.#knownType(request.workflowType);
+    if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
+    if (existing !== undefined) refuseBetweenRuns(existing);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
     return this.#startNew(request);
@@ -191,7 +220,7 @@ export class Host implements WorkflowService, ThreadHost {
     );
   }
 
-  async #conflict(existing: Live, request: StartRequest): Promise<StartAnswer> {
+  async #conflict(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
     const { runId } = existing.run.info;
     const policy =
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
@@ -224,29 +253,64 @@ export class Host implements WorkflowService, ThreadHost {
     if (request.reusePolicy === 'ALLOW_DUPLICATE_FAILED_ONLY' && wentWell) throw alreadyStarted(request);
   }
 
-  #startNew(request: StartRequest): Promise<StartAnswer> {
+  #startNew(request: WorkflowStart): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
     const bytes = ENVELOPE_BYTES + request.args.length + (request.signal?.args.length ?? 0);
-    this.#requireRoom(thread, bytes);
+    if (!isFromWorkflow(request)) this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
-    const live = this.#runs.admit(info);
     const inputs = request.signal === undefined ? [] : [request.signal];
+    return this.#begin(info, inputs, bytes).started.then(() => ({ runId: info.runId, started: true }));
+  }
+
+  /** From here on the run is the latest of its workflow id. */
+  #begin(info: StartInfo, inputs: Input[], bytes: number): Live {
+    const live = this.#runs.admit(info);
     live.started = new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) =>
         outcome.kind === 'error' ? reject(unavailable(outcome.error)) : resolve();
-      thread.enqueue({ live, envelope: { kind: 'start', info, inputs }, bytes, settle });
+      this.#threadOf(info.runNo).enqueue({ live, envelope: { kind: 'start', info, inputs }, bytes, settle });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
     live.started.catch(() => undefined);
-    this.#addRunTimeout(live);
-    return live.started.then(() => ({ runId: info.runId, started: true }));
+    this.#addTimes(live);
+    return live;
   }
 
-  #addRunTimeout(live: Live): void {
-    const { runNo, timeoutAt } = live.run;
+  #addTimes(live: Live): void {
+    const { runNo, timeoutAt, delayed, firstTurnAt } = live.run;
     if (timeoutAt !== undefined) this.#agenda.add({ at: timeoutAt, runNo, kind: 'runTimeout', seq: 0 });
+    if (delayed) this.#agenda.add({ at: firstTurnAt, runNo, kind: 'firstTurn', seq: 0 });
+  }
+
+  continueRun(live: Live, command: ContinueAsNewCommand): Promise<void> {
+    const next = this.#successor(live);
+    if (next !== undefined) return next.started;
+    if (this.#closing) return Promise.reject(closed());
+    const runNo = this.#runs.nextNo();
+    const info = continuedInfo(live.run.info, command, { runNo, now: this.#parts.clock.now() });
+    const begun = this.#begin(info, [...(command.signals ?? [])], ENVELOPE_BYTES + command.args.length);
+    if (live.pending > 0 || live.follows !== undefined) {
+      live.followedBy = begun;
+      begun.follows = live;
+    }
+    return begun.started;
+  }
+
+  /** The run that a continued one goes on as. */
+  #successor({ run }: Live): Live | undefined {
+    return run.outcome?.status === 'continuedAsNew' ? this.#runs.byRunId(run.outcome.newRunId) : undefined;
+  }
+
+  /** All that was under way to this run has come by: what was held for the next one goes after it. */
+  quiet(live: Live): void {
+    const next = live.followedBy;
+    if (next === undefined || live.follows !== undefined) return;
+    live.followedBy = undefined;
+    next.follows = undefined;
+    this.#release(next);
+    if (next.pending === 0) this.quiet(next);
   }
 
   // ----- signals, cancel, terminate ----------------------------------------------------------------------------
@@ -260,25 +324,36 @@ export class Host implements WorkflowService, ThreadHost {
     });
   }
 
-  /** The first signal with a request id takes effect; the others hear what became of it. */
+  /** The first signal with a request id takes effect, in whichever run of the chain; the others hear what became of it. */
   #signalOnce(
     target: Target,
     live: Live,
     input: SignalInput,
     requestId: string,
   ): Promise<{ duplicate: boolean }> {
-    const underWay = live.requests.get(requestId);
-    if (underWay !== undefined) return underWay.then(() => ({ duplicate: true }));
-    const { run } = live;
-    if (
-      run.hasUnsavedRequest(requestId) ||
-      this.#parts.store.get(keys.request(run.info.firstRunNo, requestId)) !== undefined
-    ) {
-      return Promise.resolve({ duplicate: true });
+    for (const { requests, run } of this.#chain(live)) {
+      const underWay = requests.get(requestId);
+      if (underWay !== undefined) return underWay.then(() => ({ duplicate: true }));
+      if (run.hasUnsavedRequest(requestId)) return Promise.resolve({ duplicate: true });
     }
+    if (this.#parts.store.get(keys.request(live.run.info.firstRunNo, requestId)) !== undefined)
+      return Promise.resolve({ duplicate: true });
     const sent = this.#message(target, live, input);
     live.requests.set(requestId, sent);
     return sent.then(() => ({ duplicate: false })).finally(() => live.requests.delete(requestId));
+  }
+
+  /** The run, and those before it that are in memory: of the others the store knows everything. */
+  *#chain(live: Live): Generator<Live> {
+    for (let at: Live | undefined = live; at !== undefined; ) {
+      yield at;
+      const before: string | undefined = at.run.info.continuedFromRunId;
+      at = before === undefined ? undefined : this.#runs.peekRunId(before);
+    }
+  }
+
+  sendFor(target: Target, input: Exclude<Input, { kind: 'update' }>): Promise<void> {
+    return attempt(() => this.#message(target, this.#open(target), input, 'unlimited'));
   }
 
   cancel(target: Target, reason: string | undefined): Promise<void> {
@@ -286,34 +361,72 @@ export class Host implements WorkflowService, ThreadHost {
   }
 
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void> {
+    const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
+    const send = (live: Live, sent?: 'again'): Promise<void> =>
+      this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
     return attempt(() => {
       const live = this.#open(target);
-      const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
-      return this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES);
+      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
+      return send(live);
     });
   }
 
   /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. */
-  #message(target: Target, live: Live, input: Exclude<Input, { kind: 'update' }>): Promise<void> {
-    const { runNo } = live.run;
+  #message(
+    target: Target,
+    live: Live,
+    input: Exclude<Input, { kind: 'update' }>,
+    limit: 'limited' | 'unlimited' = 'limited',
+  ): Promise<void> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
-    if (live.retry === undefined) return this.#promise(target, live, { kind: 'input', runNo, input }, bytes);
-    live.retry.noted = true;
-    const entry: JournalEntry = { kind: 'received', time: this.#parts.clock.now(), inputs: [input] };
-    return this.#promise(target, live, { kind: 'note', runNo, entry }, bytes);
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
+    const send = (to: Live, sent?: 'again'): Promise<void> =>
+      this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
+    return send(live);
   }
 
-  #promise(target: Target, live: Live, envelope: Item['envelope'], bytes: number): Promise<void> {
-    const thread = this.#threadOf(live.run.runNo);
-    this.#requireRoom(thread, bytes);
+  #inputEnvelope({ run, retry }: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+    const { runNo } = run;
+    if (retry === undefined) return { kind: 'input', runNo, input };
+    retry.noted = true;
+    return {
+      kind: 'note',
+      runNo,
+      entry: { kind: 'received', time: this.#parts.clock.now(), inputs: [input] },
+    };
+  }
+
+  /** @param again sends it to the run that the addressed one has continued as */
+  #promise(
+    target: Target,
+    live: Live,
+    envelope: Item['envelope'],
+    bytes: number,
+    again: (next: Live, sent: 'again') => Promise<void>,
+    sent: 'again' | undefined,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
-        if (outcome.kind === 'durable') resolve();
-        else if (outcome.kind === 'error') reject(unavailable(outcome.error));
-        else reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
+        if (outcome.kind === 'durable') return resolve();
+        if (outcome.kind === 'error') return reject(unavailable(outcome.error));
+        const next = this.#next(target, live);
+        if (next === undefined) reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
+        else again(next, 'again').then(resolve, reject);
       };
-      thread.enqueue({ live, envelope, bytes, settle });
+      this.#enqueue({ live, envelope, bytes, settle }, sent);
     });
+  }
+
+  /** Where a message goes that reached a run too late: on to the next one, unless that very run was meant. */
+  #next(target: Target, live: Live): Live | undefined {
+    return target.runId === undefined ? this.#successor(live) : undefined;
+  }
+
+  /** Behind what is still under way to the run before (D3), unless it is part of that. */
+  #enqueue(item: Item, sent?: 'again'): void {
+    const thread = this.#threadOf(item.live.run.runNo);
+    if (item.live.follows === undefined || sent === 'again') thread.enqueue(item);
+    else thread.hold(item);
   }
 
   // ----- queries -----------------------------------------------------------------------------------------------
@@ -335,12 +448,8 @@ export class Host implements WorkflowService, ThreadHost {
               unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
             );
         };
-        thread.enqueue({
-          live,
-          envelope: { kind: 'query', runNo: live.run.runNo, name, args },
-          bytes,
-          settle,
-        });
+        const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
+        this.#enqueue({ live, envelope, bytes, settle });
       });
     });
   }
@@ -365,23 +474,36 @@ export class Host implements WorkflowService, ThreadHost {
   // ----- updates -----------------------------------------------------------------------------------------------
 
   update(target: Target, request: UpdateRequest): UpdateTicket {
+    return this.#admitUpdate(target, request, 'limited');
+  }
+
+  updateFor(target: Target, request: UpdateRequest): UpdateTicket {
+    return this.#admitUpdate(target, request, 'unlimited');
+  }
+
+  #admitUpdate(target: Target, request: UpdateRequest, limit: 'limited' | 'unlimited'): UpdateTicket {
     this.#refuseWhenClosing();
     const live = this.#find(target);
     const known = this.#knownUpdate(live, request.id, request.generated);
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
-    const thread = this.#threadOf(live.run.runNo);
     const bytes = ENVELOPE_BYTES + request.args.length;
-    this.#requireRoom(thread, bytes);
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
     this.#requireUpdateRoom(live);
-    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [] };
-    live.updates.set(request.id, call);
-    const input: Input = { kind: 'update', ...request, generated: request.generated || undefined };
-    const settle = (outcome: Outcome) => this.#updateSettled(target, live, request.id, call, outcome);
-    const item: Item = { live, envelope: { kind: 'input', runNo: live.run.runNo, input }, bytes, settle };
-    if (live.retry === undefined) thread.enqueue(item);
-    else thread.hold(item);
+    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live };
+    this.#sendUpdate(target, live, request, call);
     return ticket(live, call);
+  }
+
+  #sendUpdate(target: Target, live: Live, request: UpdateRequest, call: UpdateCall, sent?: 'again'): void {
+    live.updates.set(request.id, call);
+    call.live = live;
+    const input: Input = { kind: 'update', ...request, generated: request.generated || undefined };
+    const bytes = ENVELOPE_BYTES + request.args.length;
+    const settle = (outcome: Outcome) => this.#updateSettled(target, live, request, call, outcome);
+    const item: Item = { live, envelope: { kind: 'input', runNo: live.run.runNo, input }, bytes, settle };
+    if (live.retry === undefined) this.#enqueue(item, sent);
+    else this.#threadOf(live.run.runNo).hold(item);
   }
 
   #requireUpdateRoom(live: Live): void {
@@ -392,9 +514,17 @@ export class Host implements WorkflowService, ThreadHost {
   }
 
   /** Acceptance and completion are told by what the journal holds (applied); here come only the other endings. */
-  #updateSettled(target: Target, live: Live, id: string, call: UpdateCall, outcome: Outcome): void {
+  #updateSettled(
+    target: Target,
+    live: Live,
+    request: UpdateRequest,
+    call: UpdateCall,
+    outcome: Outcome,
+  ): void {
     if (outcome.kind === 'durable' || outcome.kind === 'answer') return;
-    live.updates.delete(id);
+    live.updates.delete(request.id);
+    const next = outcome.kind === 'closed' ? this.#next(target, live) : undefined;
+    if (next !== undefined) return this.#sendUpdate(target, next, request, call, 'again');
     if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
     else
@@ -420,23 +550,30 @@ export class Host implements WorkflowService, ThreadHost {
     return ticket(live, known);
   }
 
+  /** By this run, or by one before it: an update takes effect once in a chain (D2). */
   #knownUpdate(live: Live, id: string, generated: boolean): UpdateCall | undefined {
     const waitedFor = live.updates.get(id);
     if (waitedFor !== undefined || generated) return waitedFor;
+    for (const { run, updates } of this.#chain(live)) {
+      const call = updates.get(id);
+      if (call !== undefined) return call;
+      const outcome = run.unsavedOutcome(id);
+      if (outcome !== undefined) return done(outcome);
+    }
     const { run } = live;
-    const outcome = run.unsavedOutcome(id) ?? this.#storedOutcome(run.runNo, id);
+    const outcome = this.#storedOutcome(run.info.firstRunNo, id);
     if (outcome !== undefined) return done(outcome);
     if (!run.updates.has(id)) return undefined;
     if (run.closed) return done({ failure: AcceptedUpdateCompletedWorkflow() });
     // Accepted before the store was opened, and nobody has asked for it since.
-    const call: UpdateCall = { stage: 'accepted', outcome: undefined, error: undefined, waiters: [] };
+    const call: UpdateCall = { stage: 'accepted', outcome: undefined, error: undefined, waiters: [], live };
     live.updates.set(id, call);
     // It may be that nothing else wakes this run: its replay brings the handler back to where it waits.
     return call;
   }
 
-  #storedOutcome(runNo: number, id: string): UpdateOutcome | undefined {
-    const value = this.#parts.store.get(keys.update(runNo, id));
+  #storedOutcome(chainNo: number, id: string): UpdateOutcome | undefined {
+    const value = this.#parts.store.get(keys.update(chainNo, id));
     return value === undefined ? undefined : unpackUpdateOutcome(value);
   }
 
@@ -477,7 +614,9 @@ export class Host implements WorkflowService, ThreadHost {
   async history(target: Target): Promise<HistoryEvent[]> {
     const live = this.#find(target);
     await live.started;
-    return expandHistory(this.#entries(live));
+    const { outcome } = live.run;
+    const nextRunId = outcome?.status === 'continuedAsNew' ? outcome.newRunId : undefined;
+    return expandHistory(this.#entries(live), { nextRunId });
   }
 
   *#entries(live: Live): Generator<JournalEntry> {
@@ -497,6 +636,7 @@ export class Host implements WorkflowService, ThreadHost {
     if (firstExecutionRunId !== undefined && info.firstRunId !== firstExecutionRunId) {
       throw new WorkflowNotFoundError('workflow execution not found', workflowId, runId);
     }
+    if (runId === undefined) refuseBetweenRuns(live);
     return live;
   }
 
@@ -530,6 +670,14 @@ export class Host implements WorkflowService, ThreadHost {
     return this.#runs.get(runNo);
   }
 
+  latest(namespace: string, workflowId: string): Live | undefined {
+    return this.#runs.latest(namespace, workflowId);
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
   /** As far as memory and store have it; both are read at once, so nothing can be moved in between. */
   historyOf(live: Live): Uint8Array[] {
     return this.#runs.history(live);
@@ -556,6 +704,12 @@ export class Host implements WorkflowService, ThreadHost {
         return this.#advance(live, effect.id, 'completed', effect.outcome);
       case 'suspended':
         return;
+      case 'outbox':
+        return this.#deliveries.do(live, effect.item, false);
+      case 'delivered':
+        return this.#deliveries.delivered(effect.delivery, runNo);
+      case 'settled':
+        return this.#deliveries.settled(runNo, effect.deliveryKind, effect.seq);
       case 'closed':
         return this.#closed(live);
     }
@@ -638,12 +792,13 @@ export class Host implements WorkflowService, ThreadHost {
   }
 
   /** A turn with what stands in the mailbox. */
-  #enqueueRetry(live: Live): void {
+  #enqueueRetry(live: Live, first?: 'first'): void {
     const { runNo } = live.run;
     const settle = (outcome: Outcome) => {
       if (outcome.kind === 'error' && live.gone === undefined) this.#retryLater(live, outcome.error.message);
     };
-    this.#threadOf(runNo).enqueue({ live, envelope: { kind: 'retry', runNo }, bytes: 0, settle });
+    const envelope: Item['envelope'] = { kind: 'retry', runNo, first: first && true };
+    this.#threadOf(runNo).enqueue({ live, envelope, bytes: 0, settle });
   }
 
   log(live: Live, line: WorkflowLog): void {
@@ -677,6 +832,7 @@ export class Host implements WorkflowService, ThreadHost {
     if (live === undefined || live.run.closed) return false;
     if (kind === 'timer') return this.#fire(live, seq);
     if (kind === 'activity') return this.#tryActivity(live, seq, at);
+    if (kind === 'firstTurn') return this.#firstTurn(live);
     if (kind === 'turnRetry' && live.run.needsTurn && live.retry === undefined) {
       this.#retryLater(live, live.run.suspension?.failure.message ?? INTERRUPTED);
     }
@@ -692,11 +848,19 @@ export class Host implements WorkflowService, ThreadHost {
     return kind !== 'turnRetry' || live.run.needsTurn;
   }
 
+  /** Unless a message came first. */
+  #firstTurn(live: Live): boolean {
+    if (!live.run.delayed) return false;
+    if (live.retry === undefined) this.#enqueueRetry(live, 'first');
+    return true;
+  }
+
   #isSettled({ runNo, kind, seq, at }: Due): boolean {
     const run = this.#runs.peek(runNo)?.run;
     if (run === undefined) return false;
     if (kind === 'timer') return !run.timers.has(seq);
     if (kind === 'activity') return run.activities.get(seq)?.nextAt !== at;
+    if (kind === 'firstTurn') return !run.delayed;
     return run.closed;
   }
 
@@ -763,16 +927,16 @@ export class Host implements WorkflowService, ThreadHost {
     bytes: number,
     done: () => void,
   ): void {
-    const envelope = ({ retry }: Live): Item['envelope'] => {
-      if (retry === undefined) return { kind: 'input', runNo, input };
-      retry.noted = true;
-      return {
-        kind: 'note',
-        runNo,
-        entry: { kind: 'received', time: this.#parts.clock.now(), inputs: [input] },
-      };
-    };
-    this.#deliver(runNo, envelope, bytes, done);
+    this.#deliver(runNo, (live) => this.#inputEnvelope(live, input), bytes, done);
+  }
+
+  answer(runNo: number, input: Exclude<Input, { kind: 'update' }>, done: () => void): void {
+    const bytes = 'result' in input && input.result !== undefined ? input.result.length : 0;
+    this.#deliverInput(runNo, input, ENVELOPE_BYTES + bytes, done);
+  }
+
+  changed(live: Live): void {
+    this.#compactor.noted(live, 0);
   }
 
   /** Sends until it is durable or has become pointless. The queue's limit is for callers, not for these. */
@@ -829,6 +993,20 @@ export class Host implements WorkflowService, ThreadHost {
 const INTERRUPTED = 'The process ended before the turn could be tried again';
 const COMPLETED = 'workflow execution already completed';
 
+/** The next run of a continued one could not be begun yet, because the disk failed: its id is neither free nor answered for. */
+function refuseBetweenRuns({ run }: Live): void {
+  if (!run.outbox.has('continue', 0)) return;
+  const { workflowId } = run.info;
+  throw new RpcError(
+    GrpcStatus.UNAVAILABLE,
+    `Workflow ${workflowId} continues as new and its next run is not on the disk yet. Nothing was done; send it again`,
+  );
+}
+
+function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {
+  return parent !== undefined || signal?.sender !== undefined;
+}
+
 /** Synchronous refusals become rejections, so that a call fails in one way only. */
 function attempt<T>(fn: () => Promise<T>): Promise<T> {
   try {
@@ -876,7 +1054,7 @@ const endKey = (runNo: number, seq: number): string => `activity end ${runNo} ${
 const retryKey = (runNo: number, seq: number): string => `activity retry ${runNo} ${seq}`;
 
 function done(outcome: UpdateOutcome): UpdateCall {
-  return { stage: 'completed', outcome, error: undefined, waiters: [] };
+  return { stage: 'completed', outcome, error: undefined, waiters: [], live: undefined };
 }
 
 const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'completed'];
@@ -891,7 +1069,9 @@ function wake(call: UpdateCall): void {
 
 function ticket(live: Live, call: UpdateCall): UpdateTicket {
   return {
-    runId: live.run.info.runId,
+    get runId() {
+      return (call.live ?? live).run.info.runId;
+    },
     async reached(stage) {
       if (!reached(call, stage))
         await new Promise<void>((resolve) => call.waiters.push({ stage, wake: resolve }));
@@ -901,7 +1081,7 @@ function ticket(live: Live, call: UpdateCall): UpdateTicket {
   };
 }
 
-function startInfo(request: StartRequest, runNo: number, runId: string, now: number): StartInfo {
+function startInfo(request: WorkflowStart, runNo: number, runId: string, now: number): StartInfo {
   return {
     runNo,
     namespace: request.namespace,
@@ -923,5 +1103,12 @@ function startInfo(request: StartRequest, runNo: number, runId: string, now: num
     memo: request.memo,
     searchAttributes: request.searchAttributes,
     headers: request.headers,
+    startDelayMs: request.startDelayMs || undefined,
+    ...(request.parent && family(request.parent)),
   };
+}
+
+function family({ live, seq }: NonNullable<WorkflowStart['parent']>): Pick<StartInfo, 'parent' | 'root'> {
+  const { namespace, workflowId, runId, runNo, root } = live.run.info;
+  return { parent: { namespace, workflowId, runId, runNo, seq }, root: root ?? { workflowId, runId } };
 }

@@ -8,11 +8,17 @@
  */
 import { frames, type StartInfo, unpackEntry } from '../codec/journal-entry.js';
 import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
-import { unpackActivityRecord, unpackRunRecord } from '../codec/run-record.js';
+import {
+  type OutboxItem,
+  unpackActivityRecord,
+  unpackOutboxItem,
+  unpackRunRecord,
+} from '../codec/run-record.js';
 import { InvariantError } from './errors.js';
 import { Live } from './live.js';
 import { Run } from './run.js';
 import type { Store } from './store/store.js';
+import type { Delivery } from './unsaved.js';
 
 /** Runs that were loaded and may have become idle since (D8). */
 const VISITED_MAX = 1_024;
@@ -86,6 +92,11 @@ export class Runs {
     return value === undefined ? undefined : this.get(unpackNumber(value));
   }
 
+  /** Only if it is in memory. */
+  peekRunId(runId: string): Live | undefined {
+    return this.#byRunId.get(runId);
+  }
+
   /** A run that is about to start. It becomes the latest of its workflow id at once. */
   admit(info: StartInfo): Live {
     const live = new Live(new Run(info, true));
@@ -109,6 +120,12 @@ export class Runs {
   isLatest(live: Live): boolean {
     const latest = this.latest(live.run.info.namespace, live.run.info.workflowId);
     return latest === live || latest?.before === live;
+  }
+
+  /** The sender does not know yet that it was delivered. One that waits for something is in memory. */
+  isAwaited({ senderRunNo, kind, seq }: Delivery): boolean {
+    const sender = this.peek(senderRunNo)?.run;
+    return sender?.outbox.has(kind === 'child' ? 'startChild' : 'external', seq) ?? false;
   }
 
   /** Leaves the host's memory; the store has all of it. */
@@ -136,6 +153,13 @@ export class Runs {
     return found;
   }
 
+  /** Numbers of runs that the store knows to ask something of others. */
+  withOutbox(): Set<number> {
+    const found = new Set<number>();
+    for (const [key] of this.#store.range(startOf('o'), endOf('o'))) found.add(readNumber(key, 0));
+    return found;
+  }
+
   /** History of a run: what the store has, then what only the journal has. */
   history(live: Live): Uint8Array[] {
     const { run } = live;
@@ -155,9 +179,11 @@ export class Runs {
     const value = this.#store.get(keys.run(runNo));
     if (value === undefined) return undefined;
     const activities = [...this.#store.range(keys.activity(runNo, 0), keys.activity(runNo + 1, 0))];
+    const record = unpackRunRecord(value);
     const run = Run.fromRecord(
-      unpackRunRecord(value),
-      activities.map(([key, record]) => [readNumber(key, 1), unpackActivityRecord(record)] as const),
+      record,
+      activities.map(([key, activity]) => [readNumber(key, 1), unpackActivityRecord(activity)] as const),
+      record.outboxNo === 0 ? [] : this.#outbox(runNo),
     );
     const live = new Live(run);
     this.#keep(live);
@@ -165,6 +191,11 @@ export class Runs {
     if (this.#visited.length > VISITED_MAX)
       for (const visited of this.#visited.splice(0, VISITED_MAX / 2)) this.forget(visited);
     return live;
+  }
+
+  #outbox(runNo: number): (readonly [number, OutboxItem])[] {
+    const rows = [...this.#store.range(keys.outbox(runNo, 0), keys.outbox(runNo + 1, 0))];
+    return rows.map(([key, item]) => [readNumber(key, 1), unpackOutboxItem(item)] as const);
   }
 
   #keep(live: Live): void {

@@ -6,7 +6,7 @@
 
 import type { Failure } from '../codec/failure.js';
 import type { HistoryEvent } from '../codec/history-event.js';
-import type { Headers, Payload, RetryPolicy, SignalInput } from '../codec/journal-entry.js';
+import type { Headers, Payload, RetryPolicy, Sender, SignalInput } from '../codec/journal-entry.js';
 import type { RunOutcome, UpdateOutcome } from '../codec/run-record.js';
 
 /** The latest run of a workflow id, or one run of it. */
@@ -110,6 +110,9 @@ export interface UpdateRequest {
   name: string;
   args: Payload;
   identity?: string | undefined;
+  headers?: Headers | undefined;
+  /** The workflow that sent it, if one did. */
+  sender?: Sender | undefined;
 }
 
 export interface UpdateTicket {

@@ -46,6 +46,8 @@ export interface ThreadHost {
   turnFailed(live: Live, cause: TurnFailureCause, message: string): void;
   turnSucceeded(live: Live): void;
   log(live: Live, line: BatchResult['logs'][number]): void;
+  /** Nothing is queued or under way for the run any more. */
+  quiet(live: Live): void;
   /** The run left memory. */
   passivated(live: Live): void;
   /** Something broke that must not: told, then the thread goes on. */
@@ -282,7 +284,7 @@ export class Thread {
   /** The thread must hold the run before it gets a message for it. */
   #activate({ live, envelope }: Item, { envelopes, index }: SentBatch): void {
     const { runNo } = live.run;
-    if (envelope.kind === 'drop') return;
+    if (envelope.kind === 'drop' || isPutOff(envelope)) return;
     if (!live.active && envelope.kind !== 'start') {
       // A note needs no activation; a run that is only being closed is not worth a replay.
       if (!needsActivation(envelope)) return;
@@ -391,6 +393,12 @@ export class Thread {
     this.#uncount(item);
     item.live.pending--;
     item.settle?.(outcome);
+    this.#look(item.live);
+  }
+
+  /** A run that has continued as new lets the next one go on once nothing is under way to it. */
+  #look(live: Live): void {
+    if (live.pending === 0 && live.followedBy !== undefined) this.#parts.host.quiet(live);
   }
 
   #turnFailed(
@@ -503,6 +511,7 @@ export class Thread {
       case 'drop':
         this.#uncount(item);
         item.live.pending--;
+        this.#look(item.live);
         return [];
       case 'start':
         // Its notes stand before everything else of the batch (failOffender).
@@ -575,6 +584,11 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+/** A start whose first turn comes later: until then there is nothing to hold. */
+function isPutOff(envelope: Envelope): boolean {
+  return envelope.kind === 'start' && envelope.info.startDelayMs !== undefined;
 }
 
 function ends(entry: JournalEntry): boolean {
