@@ -57,6 +57,11 @@ export class Compactor {
     return this.#running !== undefined;
   }
 
+  /** The run is going to be written. */
+  holds(live: Live): boolean {
+    return this.#dirty.has(live);
+  }
+
   /** Durable frames of this run now stand in the journal only. */
   noted(live: Live, bytes: number): void {
     this.#dirty.add(live);

@@ -23,7 +23,7 @@ import type {
   Sender,
   StartChildCommand,
 } from '../codec/journal-entry.js';
-import { type DeliveryKind, keys } from '../codec/keys.js';
+import { type DeliveryKind, endOf, keys, startOf } from '../codec/keys.js';
 import { encodePayload } from '../codec/payload.js';
 import { followingRunId, type NextRun, type OutboxItem, type RunOutcome } from '../codec/run-record.js';
 import { RpcError, WorkflowNotFoundError } from './client/errors.js';
@@ -92,6 +92,12 @@ export class Deliveries {
   settled(senderRunNo: number, kind: DeliveryKind, seq: number): void {
     this.#taken.delete(`${senderRunNo} ${kind} ${seq}`);
     if (kind === 'child') this.#startTold.delete(`${senderRunNo} ${seq}`);
+  }
+
+  /** Numbers of runs that took something, as long as the sender does not know. */
+  *takers(): Generator<number> {
+    yield* this.#taken.values();
+    for (const [, value] of this.#store.range(startOf('x'), endOf('x'))) yield unpackNumber(value);
   }
 
   /** @param again it may have been done before, by this process or one before it */

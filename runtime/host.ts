@@ -148,6 +148,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       committer: this.#committer,
       compactor: this.#compactor,
       passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      awaited: () => this.#deliveries.takers(),
       onError,
     });
     this.#resume(recovered);

@@ -15,9 +15,9 @@
  * - No journal value has an entry of a run that is removed, so recovery never meets one. Hence the order: compact, trim,
  *   remove. When the newest value, which is never trimmed, is what holds a run, an empty one is put after it.
  * - Run numbers are not given again (keys.highestRun): a due key that outlived its run finds nobody.
- * - A run with which something goes on, in memory or in the store, is left for the next pass; an activation that is only
- *   kept for the next query is let go.
- * - Request ids and whatever else the runs of a chain share go with its last run (D2).
+ * - A run with which something goes on is left for the next pass, and so is one that took what another run asked of it and
+ *   that one does not know yet: it would ask again (D2). An activation that is only kept for the next query is let go.
+ * - Request ids and update outcomes, which the runs of a chain share, go with its last run (D2).
  */
 import {
   after,
@@ -55,6 +55,8 @@ interface Parts {
   namespaces: Namespaces;
   /** Lets go of the activation of a run. Returns false when there is none, or it is needed. */
   passivate: (live: Live) => boolean;
+  /** Numbers of runs that took what another run asked of them, while that one does not know it (deliveries.ts). */
+  awaited: () => Iterable<number>;
   onError: (error: Error) => void;
 }
 
@@ -195,8 +197,10 @@ export class Retention {
   async #removeUntil(namespace: string, until: number): Promise<Pick<Slice, 'inJournal' | 'released'>> {
     const [from, to] = endedUntil(namespace, until);
     const left = { inJournal: false, released: false };
+    // A closed run takes nothing more, so this can only become less.
+    const awaited = new Set(this.#parts.awaited());
     for (let at: Uint8Array | undefined = from; at !== undefined && !this.#closed; ) {
-      const slice = this.#slice(at, to);
+      const slice = this.#slice(at, to, awaited);
       await this.#remove(slice);
       if (slice.large !== undefined) await this.#sweep(slice.large);
       left.inJournal ||= slice.inJournal;
@@ -207,12 +211,13 @@ export class Retention {
   }
 
   /** Runs that fit into one write, or the first part of one that does not. */
-  #slice(from: Uint8Array, to: Uint8Array): Slice {
+  #slice(from: Uint8Array, to: Uint8Array, awaited: ReadonlySet<number>): Slice {
     const { store } = this.#parts;
     const slice = newSlice();
     const trimmed = this.#trimmed();
     let looked = 0;
     for (const [key] of store.range(from, to)) {
+      if (awaited.has(readEnded(key).runNo)) continue;
       // Those that stay cost a look too, and nobody else runs meanwhile.
       if (++looked > this.#parts.limits.retentionRowsMax || !this.#take(key, trimmed, slice)) {
         slice.next = key;
@@ -259,7 +264,7 @@ export class Retention {
   /** Something goes on with the run. An activation that is only kept for the next query is let go. */
   #inUse(runNo: number, slice: Slice): boolean {
     const live = this.#parts.runs.peek(runNo);
-    if (live === undefined || live.idle) return false;
+    if (live === undefined || (live.idle && !this.#parts.compactor.holds(live))) return false;
     if (this.#parts.passivate(live)) slice.released = true;
     return true;
   }

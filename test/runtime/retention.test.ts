@@ -31,10 +31,14 @@ interface Parts {
   namespaces?: Record<string, NamespaceOptions>;
   limits?: Partial<Limits>;
   clock?: ManualClock;
+  awaited?: Iterable<number>;
 }
 
 /** The directory, the compactor and retention, joined as the host joins them. */
-function open(store: Store, { namespaces, limits, clock = new ManualClock(CLOSED_AT) }: Parts = {}) {
+function open(
+  store: Store,
+  { namespaces, limits, clock = new ManualClock(CLOSED_AT), awaited = [] }: Parts = {},
+) {
   const runs = new Runs(store);
   const { lastSeq, recovered } = runs.recover();
   const committer = new Committer(store, lastSeq);
@@ -57,6 +61,7 @@ function open(store: Store, { namespaces, limits, clock = new ManualClock(CLOSED
       live.active = false;
       return true;
     },
+    awaited: () => awaited,
     onError,
   });
   retention.start(recovered);
@@ -268,6 +273,17 @@ describe('retention', () => {
       expect(retention.removed).to.equal(1);
       expect(runs.get(1)).to.equal(used);
       used.pending = 0;
+      await until(clock, () => retention.removed === 2);
+    });
+
+    it('it took what another run asked, and that one does not know: stays until it does', async () => {
+      const store = await written([started(1, 'one'), ended(1), started(2, 'two'), ended(2)]);
+      const awaited = new Set([1]);
+      const { clock, retention } = open(store, { awaited });
+      clock.advance(HOUR);
+      await settle(clock);
+      expect(numbersIn(store, 'r')).to.deep.equal([1]);
+      awaited.clear();
       await until(clock, () => retention.removed === 2);
     });
 
