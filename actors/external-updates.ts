@@ -79,13 +79,14 @@ export function updateCalls(target: ExternalTarget): UpdateCalls {
     startUpdate(def: AnyUpdate, options: AnyOptions & StageOption): Promise<ExternalUpdateHandle<any>> {
       const stage = oneOf(STAGES, options?.waitForStage, 'waitForStage');
       const update = new OutgoingUpdate(mutableActivation('startUpdate(...)'), target, def, options);
-      return update.send(stage).then((answer) => update.handle(answer));
+      const sent = update.send(stage === 'COMPLETED' ? 'completed' : 'accepted');
+      return sent.then((answer) => update.handle(answer));
     },
   };
 }
 
 type Stage = 'accepted' | 'completed';
-const STAGES: Record<string, Stage> = { ACCEPTED: 'accepted', COMPLETED: 'completed' };
+const STAGES = { ACCEPTED: 'ACCEPTED', COMPLETED: 'COMPLETED' } as const;
 
 /** An update to send, as often as it takes until its outcome is known. */
 class OutgoingUpdate {

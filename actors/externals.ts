@@ -83,10 +83,12 @@ export function messageName(
   def: { readonly type: string; readonly name: string } | string,
   type: 'signal' | 'update',
 ): string {
+  const what = type === 'update' ? 'an update' : 'a signal';
   if (typeof def !== 'string' && def?.type !== type)
-    throw new TypeError(`Expected a ${type} definition or the name of a ${type}, got ${String(def?.type)}`);
-  const name = typeof def === 'string' ? def : def.name;
-  return requireId(name, `The name of a ${type}`);
+    throw new TypeError(
+      `Expected the definition or the name of ${what}, got a definition of type ${String(def?.type)}`,
+    );
+  return requireId(typeof def === 'string' ? def : def.name, `The name of ${what}`);
 }
 
 /** Arguments of the signal are required exactly when it takes any. */
