@@ -698,7 +698,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   *#entries(live: Live): Generator<JournalEntry> {
     for (const chunk of this.#runs.history(live)) {
-      for (const frame of frames(chunk)) yield unpackEntry(frame.body);
+      for (const frame of frames(chunk)) yield unpackEntry(frame.body, live.run.info.identity);
     }
   }
 
