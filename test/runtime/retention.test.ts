@@ -232,26 +232,54 @@ describe('retention', () => {
       expect(counts(store)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1 });
     });
 
-    it('a chain of two runs: its request ids stay with the second one, and go with it', async () => {
-      const chain = { firstRunNo: 1, firstRunId: 'run-1' };
+    it('a chain of two runs: its request ids and update outcomes stay with the second one, and go with it', async () => {
+      const accepted = (id: string): Command[] => [
+        { kind: 'acceptUpdate', id },
+        { kind: 'completeUpdate', id, result: Uint8Array.of(1) },
+      ];
+      const chain = { firstRunNo: 1, firstRunId: 'run-1', continuedFromRunId: 'run-1' };
       const store = await written([
         started(1, 'one'),
-        turn(1, [signal('r')], [END]),
+        turn(1, [signal('r'), update('u')], [...accepted('u'), END]),
         started(2, 'one', chain),
-        turn(2, [signal('s')]),
+        turn(2, [signal('s'), update('v')], accepted('v')),
       ]);
       const first = open(store);
       first.clock.advance(HOUR);
       await until(first.clock, () => first.retention.removed === 1);
       expect(rows(store, 's')).to.deep.equal([keys.request(1, 'r'), keys.request(1, 's')]);
-      const seq = first.committer.durableSeq + 1;
+      expect(rows(store, 'u')).to.deep.equal([keys.update(1, 'u'), keys.update(1, 'v')]);
       await first.retention.close();
       const closing = openMemoryStore();
       await writeJournal(closing, [[ended(2)]]);
+      const seq = first.committer.durableSeq + 1;
       await store.write([{ kind: 'put', key: keys.journal(seq), value: closing.get(keys.journal(1))! }]);
       const second = open(store, { clock: first.clock });
       await until(second.clock, () => second.retention.removed === 1);
       expect(counts(store)).to.deep.equal({});
+    });
+
+    it('a later execution of the id is open when a chain of two runs goes: all of the chain, nothing of the other', async () => {
+      const store = await written([
+        started(1, 'one'),
+        turn(
+          1,
+          [signal('r')],
+          [{ kind: 'continueAsNew', workflowType: 'type', taskQueue: 'default', args: new Uint8Array() }],
+        ),
+        started(2, 'one', { firstRunNo: 1, firstRunId: 'run-1' }),
+        turn(2, [signal('s')], [END]),
+        started(3, 'one'),
+        turn(3, [signal('r')]),
+      ]);
+      const { clock, runs, compactor, retention } = open(store);
+      // As the next run is there.
+      runs.get(1)!.run.removeFromOutbox('continue', 0);
+      await compactor.run();
+      clock.advance(HOUR);
+      await until(clock, () => retention.removed === 2);
+      expect(counts(store)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1, s: 1 });
+      expect(rows(store, 's')).to.deep.equal([keys.request(3, 'r')]);
     });
 
     it('the run with the highest number was removed: a restart does not give that number again', async () => {
