@@ -22,6 +22,7 @@
 import {
   after,
   endOf,
+  historyOfRun,
   keys,
   readEnded,
   readNumber,
@@ -249,7 +250,7 @@ export class Retention {
     const chainNo = this.#endsChain(record) ? record.info.firstRunNo : 0;
     const part = newSlice();
     part.ops.push(remove(ended), remove(keys.run(runNo)), ...this.#waysTo(record));
-    const whole = this.#gather([...rowsOfRun(runNo), ...chainRows(chainNo)], part, slice);
+    const whole = this.#gather([...rowsOf(record), ...chainRows(chainNo)], part, slice);
     if (!whole && slice.ops.length > 0) return false;
     if (!whole) {
       part.ops.push({ kind: 'put', key: keys.removed(runNo), value: packNumber(chainNo) });
@@ -398,6 +399,11 @@ function newSlice(): Slice {
 /** Runs among the ended that closed at this time or before. */
 function endedUntil(namespace: string, closeTime: number): Span {
   return [keys.ended(namespace, 0, 0), keys.ended(namespace, closeTime + 1, 0)];
+}
+
+/** Its activities went when it closed, and if it never asked anything of another run, there is only its history. */
+function rowsOf({ info: { runNo }, outboxNo }: RunRecord): Span[] {
+  return outboxNo === 0 ? [historyOfRun(runNo)] : rowsOfRun(runNo);
 }
 
 function chainRows(chainNo: number): Span[] {
