@@ -53,15 +53,14 @@ export function readNumber(key: Uint8Array, index: number): number {
   return view.getUint32(1 + 8 * index) * 2 ** 32 + view.getUint32(5 + 8 * index);
 }
 
-/** Everything from the first key to the second, exclusive. */
-export type Span = readonly [from: Uint8Array, to: Uint8Array];
-
 export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity' | 'firstTurn';
 const DUE_KINDS: readonly DueKind[] = ['timer', 'turnRetry', 'runTimeout', 'activity', 'firstTurn'];
 
 /** What a sender asks of another run: that it exists as a child, or a message to it. */
 export type DeliveryKind = 'child' | 'message';
 const DELIVERY_KINDS: readonly DeliveryKind[] = ['child', 'message'];
+/** Everything from the first key to the second, exclusive. */
+export type Span = readonly [from: Uint8Array, to: Uint8Array];
 
 export const keys = {
   journal: (seq: number) => numbers('j', [seq]),
@@ -107,15 +106,14 @@ export function rowsOfRun(runNo: number): Span[] {
     historyOfRun(runNo),
     [keys.activity(runNo, 0), keys.activity(runNo + 1, 0)],
     [keys.outbox(runNo, 0), keys.outbox(runNo + 1, 0)],
-    [keys.delivery(runNo, 'child', 0), keys.delivery(runNo + 1, 'child', 0)],
   ];
 }
 
 /** All rows that the runs of a chain share. */
 export function rowsOfChain(chainNo: number): Span[] {
   return [
-    [keys.update(chainNo, ''), keys.update(chainNo + 1, '')],
     [keys.request(chainNo, ''), keys.request(chainNo + 1, '')],
+    [keys.update(chainNo, ''), keys.update(chainNo + 1, '')],
   ];
 }
 

@@ -16,18 +16,24 @@ import type { WorkflowLog } from '../codec/envelope.js';
 import { expandHistory, type HistoryEvent } from '../codec/history-event.js';
 import {
   type ActivityOutcome,
-  type ContinueAsNewCommand,
   frames,
   type Input,
   type JournalEntry,
   type Payload,
   type SignalInput,
   type StartInfo,
+  type UpdateInput,
   unpackEntry,
 } from '../codec/journal-entry.js';
 import { keys } from '../codec/keys.js';
 import { decodePayload } from '../codec/payload.js';
-import { type RunOutcome, type UpdateOutcome, unpackUpdateOutcome } from '../codec/run-record.js';
+import {
+  followingRunId,
+  type NextRun,
+  type RunOutcome,
+  type UpdateOutcome,
+  unpackUpdateOutcome,
+} from '../codec/run-record.js';
 import { type ActivityExecutor, ActivityRunner } from './activities/runner.js';
 import { Agenda, type Due } from './agenda.js';
 import {
@@ -40,9 +46,10 @@ import {
 import type { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
-import { continuedInfo } from './continuation.js';
+import { nextRunInfo } from './continuation.js';
 import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.js';
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
+import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
@@ -204,6 +211,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
     if (existing !== undefined) refuseBetweenRuns(existing);
+    const known = existing && request.update && this.#attachable(existing, request.update);
+    if (known !== undefined) return this.#attach(existing!, known, request);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
     return this.#startNew(request);
@@ -224,12 +233,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const { runId } = existing.run.info;
     const policy =
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
-    if (policy === 'USE_EXISTING') {
-      const signalled =
-        request.signal === undefined ? undefined : this.signal({ ...request, runId }, request.signal);
-      await Promise.all([existing.started, signalled]);
-      return { runId, started: false };
-    }
+    if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
     if (policy === 'TERMINATE_EXISTING') {
       await this.terminate(
         { ...request, runId },
@@ -246,6 +250,37 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     throw alreadyStarted(request);
   }
 
+  /** The message of a start goes to the open run. If that ends before it comes, the request is admitted anew. */
+  async #useExisting(existing: Live, request: StartRequest): Promise<StartAnswer> {
+    const { namespace, workflowId, signal } = request;
+    const { runId } = existing.run.info;
+    const target: Target = { namespace, workflowId, runId };
+    const update = request.update && this.update(target, request.update);
+    try {
+      const signalled = signal && this.signal(target, signal);
+      await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
+      return this.#admitStart(request);
+    }
+    return { runId, firstRunId: existing.run.info.firstRunId, started: false, update };
+  }
+
+  /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
+  #attachable(live: Live, { id, generated }: UpdateRequest): UpdateCall | undefined {
+    const known = this.#knownUpdate(live, id, generated);
+    const unfinished = known?.stage !== 'completed' || live.run.updates.has(id);
+    return live.run.closed && unfinished ? undefined : known;
+  }
+
+  async #attach(live: Live, known: UpdateCall, request: StartRequest): Promise<StartAnswer> {
+    // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
+    await live.started.catch(() => undefined);
+    if (live.gone !== undefined) return this.#admitStart(request);
+    const { runId, firstRunId } = live.run.info;
+    return { runId, firstRunId, started: false, update: ticket(live, known) };
+  }
+
   #checkReuse(existing: Live, request: StartRequest): void {
     const ended = existing.run.outcome?.status;
     if (request.reusePolicy === 'REJECT_DUPLICATE') throw alreadyStarted(request);
@@ -256,21 +291,44 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   #startNew(request: WorkflowStart): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
-    const bytes = ENVELOPE_BYTES + request.args.length + (request.signal?.args.length ?? 0);
+    const messages = [request.signal, request.update];
+    const bytes = messages.reduce(
+      (sum, message) => sum + (message?.args.length ?? 0),
+      ENVELOPE_BYTES + request.args.length,
+    );
     if (!isFromWorkflow(request)) this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
-    const inputs = request.signal === undefined ? [] : [request.signal];
-    return this.#begin(info, inputs, bytes).started.then(() => ({ runId: info.runId, started: true }));
+    const inputs: Input[] = request.signal === undefined ? [] : [request.signal];
+    const live = this.#begin(info, inputs, bytes, request.update && { ...request, update: request.update });
+    const call = request.update && live.updates.get(request.update.id);
+    return live.started.then(() => ({
+      runId: info.runId,
+      firstRunId: info.firstRunId,
+      started: true,
+      update: call && ticket(live, call),
+    }));
   }
 
   /** From here on the run is the latest of its workflow id. */
-  #begin(info: StartInfo, inputs: Input[], bytes: number): Live {
+  #begin(
+    info: StartInfo,
+    inputs: Input[],
+    bytes: number,
+    request?: Target & { update: UpdateRequest },
+  ): Live {
     const live = this.#runs.admit(info);
+    const update = request && this.#updateItem(request, live, request.update, newCall());
+    if (update !== undefined) inputs.push(update.envelope.input);
     live.started = new Promise((resolve, reject) => {
-      const settle = (outcome: Outcome) =>
-        outcome.kind === 'error' ? reject(unavailable(outcome.error)) : resolve();
-      this.#threadOf(info.runNo).enqueue({ live, envelope: { kind: 'start', info, inputs }, bytes, settle });
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'error') reject(unavailable(outcome.error));
+        else resolve();
+        // Its validator may have rejected it; the start stands all the same.
+        update?.settle?.(outcome);
+      };
+      const envelope: Item['envelope'] = { kind: 'start', info, inputs };
+      this.#threadOf(info.runNo).enqueue({ live, envelope, bytes, settle, update });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
     live.started.catch(() => undefined);
@@ -284,23 +342,34 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (delayed) this.#agenda.add({ at: firstTurnAt, runNo, kind: 'firstTurn', seq: 0 });
   }
 
-  continueRun(live: Live, command: ContinueAsNewCommand): Promise<void> {
-    const next = this.#successor(live);
-    if (next !== undefined) return next.started;
-    if (this.#closing) return Promise.reject(closed());
-    const runNo = this.#runs.nextNo();
-    const info = continuedInfo(live.run.info, command, { runNo, now: this.#parts.clock.now() });
-    const begun = this.#begin(info, [...(command.signals ?? [])], ENVELOPE_BYTES + command.args.length);
+  continueRun(live: Live, next: NextRun): Promise<void> {
+    const begun = this.#successor(live) ?? this.#continue(live, next);
+    return begun?.started ?? Promise.reject(closed());
+  }
+
+  #continue(live: Live, next: NextRun): Live | undefined {
+    if (this.#closing) return undefined;
+    const identity = { runNo: this.#runs.nextNo(), now: this.#parts.clock.now() };
+    const info = nextRunInfo(live.run.info, next, () => this.#argsOf(live), identity);
+    const signals = next.reason === 'continueAsNew' ? (next.command.signals ?? []) : [];
+    const begun = this.#begin(info, [...signals], ENVELOPE_BYTES + info.args.length);
     if (live.pending > 0 || live.follows !== undefined) {
       live.followedBy = begun;
       begun.follows = live;
     }
-    return begun.started;
+    return begun;
   }
 
-  /** The run that a continued one goes on as. */
+  /** Only the history keeps them. */
+  #argsOf(live: Live): Payload {
+    for (const entry of this.#entries(live)) if (entry.kind === 'started') return entry.info.args;
+    throw new InvariantError(`The history of run ${live.run.info.runId} does not begin with its start`);
+  }
+
+  /** The run that a closed one goes on as. */
   #successor({ run }: Live): Live | undefined {
-    return run.outcome?.status === 'continuedAsNew' ? this.#runs.byRunId(run.outcome.newRunId) : undefined;
+    const runId = followingRunId(run.outcome);
+    return runId === undefined ? undefined : this.#runs.byRunId(runId);
   }
 
   /** All that was under way to this run has come by: what was held for the next one goes after it. */
@@ -385,10 +454,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     return send(live);
   }
 
-  #inputEnvelope({ run, retry }: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+  #inputEnvelope(live: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+    const { run, retry } = live;
     const { runNo } = run;
-    if (retry === undefined) return { kind: 'input', runNo, input };
-    retry.noted = true;
+    if (retry === undefined && !rests(live)) return { kind: 'input', runNo, input };
+    if (retry !== undefined) retry.noted = true;
     return {
       kind: 'note',
       runNo,
@@ -449,7 +519,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
             );
         };
         const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-        this.#enqueue({ live, envelope, bytes, settle });
+        if (rests(live)) thread.hold({ live, envelope, bytes, settle });
+        else this.#enqueue({ live, envelope, bytes, settle });
       });
     });
   }
@@ -487,23 +558,31 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const known = this.#knownUpdate(live, request.id, request.generated);
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
-    const bytes = ENVELOPE_BYTES + request.args.length;
-    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
+    if (limit === 'limited')
+      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES + request.args.length);
     this.#requireUpdateRoom(live);
-    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live };
+    const call = newCall();
     this.#sendUpdate(target, live, request, call);
     return ticket(live, call);
   }
 
   #sendUpdate(target: Target, live: Live, request: UpdateRequest, call: UpdateCall, sent?: 'again'): void {
+    const item = this.#updateItem(target, live, request, call);
+    if (live.retry === undefined && !rests(live)) this.#enqueue(item, sent);
+    else this.#threadOf(live.run.runNo).hold(item);
+  }
+
+  /** From here on the run is the one that has the update. */
+  #updateItem(target: Target, live: Live, request: UpdateRequest, call: UpdateCall): UpdateItem {
     live.updates.set(request.id, call);
     call.live = live;
-    const input: Input = { kind: 'update', ...request, generated: request.generated || undefined };
-    const bytes = ENVELOPE_BYTES + request.args.length;
-    const settle = (outcome: Outcome) => this.#updateSettled(target, live, request, call, outcome);
-    const item: Item = { live, envelope: { kind: 'input', runNo: live.run.runNo, input }, bytes, settle };
-    if (live.retry === undefined) this.#enqueue(item, sent);
-    else this.#threadOf(live.run.runNo).hold(item);
+    const input: UpdateInput = { kind: 'update', ...request, generated: request.generated || undefined };
+    return {
+      live,
+      envelope: { kind: 'input', runNo: live.run.runNo, input },
+      bytes: ENVELOPE_BYTES + request.args.length,
+      settle: (outcome) => this.#updateSettled(target, live, request, call, outcome),
+    };
   }
 
   #requireUpdateRoom(live: Live): void {
@@ -614,14 +693,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   async history(target: Target): Promise<HistoryEvent[]> {
     const live = this.#find(target);
     await live.started;
-    const { outcome } = live.run;
-    const nextRunId = outcome?.status === 'continuedAsNew' ? outcome.newRunId : undefined;
-    return expandHistory(this.#entries(live), { nextRunId });
+    return expandHistory(this.#entries(live), { nextRunId: followingRunId(live.run.outcome) });
   }
 
   *#entries(live: Live): Generator<JournalEntry> {
     for (const chunk of this.#runs.history(live)) {
-      for (const frame of frames(chunk)) yield unpackEntry(frame.body);
+      for (const frame of frames(chunk)) yield unpackEntry(frame.body, live.run.info.identity);
     }
   }
 
@@ -752,7 +829,17 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       cause,
       attempt,
     });
+    if (attempt >= this.#parts.limits.updateTurnAttemptsMax) this.#refuseUpdates(live, attempt, message);
     this.#retryLater(live, message);
+  }
+
+  /** One of them may be what makes the turn fail; without them the run goes on if it can. */
+  #refuseUpdates(live: Live, attempt: number, message: string): void {
+    const text =
+      `The turn of workflow ${live.run.info.workflowId} that would take the update has failed ${attempt} times ` +
+      `(limits.updateTurnAttemptsMax), so it was not accepted and had no effect. Send it again when the workflow is mended: ${message}`;
+    const error = new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
+    this.#threadOf(live.run.runNo).refuseHeld(live, error);
   }
 
   turnSucceeded(live: Live): void {
@@ -770,6 +857,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   #retryLater(live: Live, message: string): void {
     const { turnRetryMsMin, turnRetryMsMax } = this.#parts.limits;
+    live.roused = true;
     const attempt = (live.retry?.attempt ?? 0) + 1;
     const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
     live.retry?.stop();
@@ -851,7 +939,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   /** Unless a message came first. */
   #firstTurn(live: Live): boolean {
     if (!live.run.delayed) return false;
-    if (live.retry === undefined) this.#enqueueRetry(live, 'first');
+    if (live.retry !== undefined) return true;
+    live.roused = true;
+    this.#enqueueRetry(live, 'first');
+    this.#release(live);
     return true;
   }
 
@@ -993,6 +1084,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 const INTERRUPTED = 'The process ended before the turn could be tried again';
 const COMPLETED = 'workflow execution already completed';
 
+/** The run waits for its time, and what comes waits with it. */
+function rests({ run, roused }: Live): boolean {
+  return run.resting && !roused;
+}
+
 /** The next run of a continued one could not be begun yet, because the disk failed: its id is neither free nor answered for. */
 function refuseBetweenRuns({ run }: Live): void {
   if (!run.outbox.has('continue', 0)) return;
@@ -1053,6 +1149,12 @@ function unavailable(cause: Error): RpcError {
 const endKey = (runNo: number, seq: number): string => `activity end ${runNo} ${seq}`;
 const retryKey = (runNo: number, seq: number): string => `activity retry ${runNo} ${seq}`;
 
+type UpdateItem = Item & { envelope: { input: UpdateInput } };
+
+function newCall(): UpdateCall {
+  return { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live: undefined };
+}
+
 function done(outcome: UpdateOutcome): UpdateCall {
   return { stage: 'completed', outcome, error: undefined, waiters: [], live: undefined };
 }
@@ -1071,6 +1173,11 @@ function ticket(live: Live, call: UpdateCall): UpdateTicket {
   return {
     get runId() {
       return (call.live ?? live).run.info.runId;
+    },
+    get waitsFor() {
+      const { retry } = call.live ?? live;
+      if (reached(call, 'accepted') || retry === undefined) return undefined;
+      return `the turn that would take it fails and is tried again: ${retry.message}`;
     },
     async reached(stage) {
       if (!reached(call, stage))
@@ -1103,7 +1210,8 @@ function startInfo(request: WorkflowStart, runNo: number, runId: string, now: nu
     memo: request.memo,
     searchAttributes: request.searchAttributes,
     headers: request.headers,
-    startDelayMs: request.startDelayMs || undefined,
+    // An update ends the delay, also one that comes with the start.
+    startDelayMs: (request.update === undefined && request.startDelayMs) || undefined,
     ...(request.parent && family(request.parent)),
   };
 }

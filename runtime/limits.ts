@@ -31,6 +31,8 @@ export interface Limits {
   /** First and longest delay before a failed turn is tried again, ms. (host.ts) */
   turnRetryMsMin: number;
   turnRetryMsMax: number;
+  /** Failed attempts of a turn after which the updates that wait for it are refused with FAILED_PRECONDITION. (host.ts) */
+  updateTurnAttemptsMax: number;
   /** Longest workflow id, signal name or other identifier, bytes. Longer ones are refused. (client/workflow-client.ts) */
   identifierBytesMax: number;
   /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
@@ -59,6 +61,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   activitiesMax: 200,
   turnRetryMsMin: 200,
   turnRetryMsMax: 60_000,
+  updateTurnAttemptsMax: 3,
   identifierBytesMax: 1_000,
   updatesInFlightMax: Number.POSITIVE_INFINITY,
   retentionRowsMax: 512,

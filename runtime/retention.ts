@@ -31,7 +31,7 @@ import {
   type Span,
   startOf,
 } from '../codec/keys.js';
-import { type RunRecord, unpackRunRecord } from '../codec/run-record.js';
+import { followingRunId, type RunRecord, unpackRunRecord } from '../codec/run-record.js';
 import type { Clock } from './clock.js';
 import type { Committer } from './committer.js';
 import type { Compactor } from './compactor.js';
@@ -279,7 +279,7 @@ export class Retention {
 
   /** No run of the chain comes after this one. */
   #endsChain({ info, outcome }: RunRecord): boolean {
-    if (outcome?.status === 'continuedAsNew') return false;
+    if (followingRunId(outcome) !== undefined) return false;
     const { runs } = this.#parts;
     const latestNo = runs.latestNo(info.namespace, info.workflowId);
     if (latestNo === undefined || latestNo === info.runNo) return true;

@@ -234,8 +234,8 @@ export class Runs {
     for (const [key, value] of this.#store.range(startOf('j'), endOf('j'))) {
       lastSeq = readNumber(key, 0);
       for (const frame of frames(value)) {
-        const entry = unpackEntry(frame.body);
         let live = this.get(frame.runNo);
+        const entry = unpackEntry(frame.body, live?.run.info.identity);
         if (live === undefined) {
           if (entry.kind !== 'started')
             throw new InvariantError(
