@@ -247,7 +247,8 @@ export class Retention {
       slice.inJournal = true;
       return true;
     }
-    const chainNo = this.#endsChain(record) ? record.info.firstRunNo : 0;
+    const endsChain = followingRunId(record.outcome) === undefined;
+    const chainNo = endsChain ? record.info.firstRunNo : 0;
     const part = newSlice();
     part.ops.push(remove(ended), remove(keys.run(runNo)), ...this.#waysTo(record));
     const whole = this.#gather([...rowsOf(record), ...chainRows(chainNo)], part, slice);
@@ -275,15 +276,6 @@ export class Retention {
     const value = this.#parts.store.get(latest);
     const isLatest = value !== undefined && unpackNumber(value) === runNo;
     return isLatest ? [remove(keys.runId(runId)), remove(latest)] : [remove(keys.runId(runId))];
-  }
-
-  /** No run of the chain comes after this one. */
-  #endsChain({ info, outcome }: RunRecord): boolean {
-    if (followingRunId(outcome) !== undefined) return false;
-    const { runs } = this.#parts;
-    const latestNo = runs.latestNo(info.namespace, info.workflowId);
-    if (latestNo === undefined || latestNo === info.runNo) return true;
-    return runs.get(latestNo)?.run.info.firstRunNo !== info.firstRunNo;
   }
 
   /** Removes rows for as long as there is room, also for what is in `beside`. Returns whether these were all. */
