@@ -273,11 +273,7 @@ describe('retention', () => {
     it('a later execution of the id is open when a chain of two runs goes: all of the chain, nothing of the other', async () => {
       const store = await written([
         started(1, 'one'),
-        turn(
-          1,
-          [signal('r')],
-          [{ kind: 'continueAsNew', workflowType: 'type', taskQueue: 'default', args: new Uint8Array() }],
-        ),
+        turn(1, [signal('r')], [CONTINUE]),
         started(2, 'one', { firstRunNo: 1, firstRunId: 'run-1' }),
         turn(2, [signal('s')], [END]),
         started(3, 'one'),
@@ -631,6 +627,29 @@ describe('retention of a runtime', () => {
     await removed(1);
     await handle.executeUpdate('add', { args: [2] });
     expect(await handle.query('total')).to.equal(2);
+  });
+
+  it('continued as new: the run before goes, and what was sent to it does not take effect again', async () => {
+    await test.reopen({ workflows: 'continue-as-new-driven' });
+    const { workflowId, firstExecutionRunId } = await test.client.start('counter', {
+      workflowId: 'one',
+      args: [0],
+    });
+    const again = () => test.client.getHandle(workflowId);
+    await again().signalWithOptions('go', { requestId: 'a' });
+    const runId = await eventually(async () => {
+      const description = await again().describe();
+      return description.runId !== firstExecutionRunId && description.runId;
+    });
+    clock.advance(HOUR);
+    await removed(1);
+    for (const open of [() => test.reopen(), () => test.crash(), async () => undefined]) {
+      const gone = test.client.getHandle(workflowId, firstExecutionRunId);
+      expect(await rejection(gone.describe())).to.be.instanceOf(WorkflowNotFoundError);
+      expect(await again().signalWithOptions('go', { requestId: 'a' })).to.deep.equal({ duplicate: true });
+      expect((await again().describe()).runId).to.equal(runId);
+      await open();
+    }
   });
 
   it('reopened after the time has passed: gone, and the others as they were', async () => {
