@@ -46,6 +46,8 @@ export interface ThreadHost {
   turnFailed(live: Live, cause: TurnFailureCause, message: string): void;
   turnSucceeded(live: Live): void;
   log(live: Live, line: BatchResult['logs'][number]): void;
+  /** Nothing is queued or under way for the run any more. */
+  quiet(live: Live): void;
   /** The run left memory. */
   passivated(live: Live): void;
   /** Something broke that must not: told, then the thread goes on. */
@@ -139,6 +141,14 @@ export class Thread {
     this.#queue = this.#queue.concat(live.held);
     live.held = [];
     this.#schedule();
+  }
+
+  /** Gives up what was held for the run: it had no effect. */
+  refuseHeld(live: Live, error: Error): void {
+    const { held } = live;
+    live.held = [];
+    live.pending += held.length;
+    for (const item of held) this.#settle(item, { kind: 'error', error });
   }
 
   /** Resolves when nothing is queued, in flight or waiting for its commit. */
@@ -282,7 +292,7 @@ export class Thread {
   /** The thread must hold the run before it gets a message for it. */
   #activate({ live, envelope }: Item, { envelopes, index }: SentBatch): void {
     const { runNo } = live.run;
-    if (envelope.kind === 'drop') return;
+    if (envelope.kind === 'drop' || isPutOff(envelope)) return;
     if (!live.active && envelope.kind !== 'start') {
       // A note needs no activation; a run that is only being closed is not worth a replay.
       if (!needsActivation(envelope)) return;
@@ -391,6 +401,12 @@ export class Thread {
     this.#uncount(item);
     item.live.pending--;
     item.settle?.(outcome);
+    this.#look(item.live);
+  }
+
+  /** A run that has continued as new lets the next one go on once nothing is under way to it. */
+  #look(live: Live): void {
+    if (live.pending === 0 && live.followedBy !== undefined) this.#parts.host.quiet(live);
   }
 
   #turnFailed(
@@ -404,6 +420,8 @@ export class Thread {
     this.#deactivate(live);
     for (const at of failure.updates) {
       const item = index[at];
+      // The start stands; only the update that came with it waits.
+      if (item?.update !== undefined) this.hold(item.update);
       if (item === undefined || item.envelope.kind !== 'input') continue;
       answered.add(item);
       item.live.pending--;
@@ -434,7 +452,10 @@ export class Thread {
     // These answers show what is lost.
     const answers = [...this.#gated.values()].flat();
     this.#gated.clear();
-    for (const { item } of answers) this.#settle(item, { kind: 'error', error });
+    this.#discard(
+      answers.map(({ item }) => item),
+      error,
+    );
   }
 
   #forgetAll(): void {
@@ -503,6 +524,7 @@ export class Thread {
       case 'drop':
         this.#uncount(item);
         item.live.pending--;
+        this.#look(item.live);
         return [];
       case 'start':
         // Its notes stand before everything else of the batch (failOffender).
@@ -538,15 +560,7 @@ export class Thread {
       notes.push(note({ kind: 'started', time, info }, item.settle));
       const received = inputs.filter((input) => input.kind !== 'update');
       if (received.length > 0) notes.push(note({ kind: 'received', time, inputs: received }));
-      for (const input of inputs) {
-        if (input.kind === 'update')
-          this.hold({
-            live: offender,
-            envelope: { kind: 'input', runNo, input },
-            bytes: 0,
-            settle: undefined,
-          });
-      }
+      if (item.update !== undefined) this.hold(item.update);
     }
     if (offender.retry === undefined)
       notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
@@ -575,6 +589,11 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+/** A start whose first turn comes later: until then there is nothing to hold. */
+function isPutOff(envelope: Envelope): boolean {
+  return envelope.kind === 'start' && envelope.info.startDelayMs !== undefined;
 }
 
 function ends(entry: JournalEntry): boolean {

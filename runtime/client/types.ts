@@ -6,12 +6,21 @@ import type {
   QueryDefinition,
   SignalDefinition,
   UpdateDefinition,
+  WithWorkflowArgs,
   Workflow,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
   WorkflowResultType,
 } from '../../actors/definitions.js';
 import type { Duration } from '../../actors/duration.js';
 import type { HistoryEvent } from '../../codec/history-event.js';
 import type { PendingActivityInfo, PendingTurnInfo, StatusName } from '../service.js';
+
+export {
+  type WithWorkflowArgs,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '../../actors/definitions.js';
 
 /** How far an update must have come before a call returns. */
 export const WorkflowUpdateStage = {
@@ -21,23 +30,6 @@ export const WorkflowUpdateStage = {
 } as const;
 export type WorkflowUpdateStage = 'ADMITTED' | 'ACCEPTED' | 'COMPLETED';
 
-/** What to do when an open execution has the same id. Default FAIL. */
-export const WorkflowIdConflictPolicy = {
-  FAIL: 'FAIL',
-  USE_EXISTING: 'USE_EXISTING',
-  TERMINATE_EXISTING: 'TERMINATE_EXISTING',
-} as const;
-export type WorkflowIdConflictPolicy = 'FAIL' | 'USE_EXISTING' | 'TERMINATE_EXISTING';
-
-/** What to do when a closed execution has the same id. Default ALLOW_DUPLICATE. */
-export const WorkflowIdReusePolicy = {
-  ALLOW_DUPLICATE: 'ALLOW_DUPLICATE',
-  ALLOW_DUPLICATE_FAILED_ONLY: 'ALLOW_DUPLICATE_FAILED_ONLY',
-  REJECT_DUPLICATE: 'REJECT_DUPLICATE',
-  TERMINATE_IF_RUNNING: 'TERMINATE_IF_RUNNING',
-} as const;
-export type WorkflowIdReusePolicy = keyof typeof WorkflowIdReusePolicy;
-
 /** When to refuse a query because of the execution's status. */
 export const QueryRejectCondition = {
   NONE: 'NONE',
@@ -45,12 +37,6 @@ export const QueryRejectCondition = {
   NOT_COMPLETED_CLEANLY: 'NOT_COMPLETED_CLEANLY',
 } as const;
 export type QueryRejectCondition = keyof typeof QueryRejectCondition;
-
-/** Arguments are required exactly when the workflow takes any. */
-export type WithWorkflowArgs<W extends Workflow, T> = T &
-  (Parameters<W> extends [any, ...any]
-    ? { args: Parameters<W> | Readonly<Parameters<W>> }
-    : { args?: Parameters<W> | Readonly<Parameters<W>> });
 
 export interface WorkflowOptions {
   /** Unique among the open executions of the namespace. At most 1,000 bytes. */

@@ -27,7 +27,7 @@ import {
 import type { Payload } from '../../codec/journal-entry.js';
 import { utf8Length } from '../../codec/keys.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
-import type { RunOutcome } from '../../codec/run-record.js';
+import { followingRunId, type RunOutcome } from '../../codec/run-record.js';
 import type {
   ConflictPolicy,
   Description,
@@ -383,10 +383,9 @@ export class WorkflowClient {
       const { outcome } = await this.#service
         .result(target)
         .catch(rethrow('Failed to get Workflow execution result'));
-      if (outcome.status !== 'continuedAsNew') return valueOf(outcome) as T;
-      if (!followRuns)
-        throw new WorkflowContinuedAsNewError('Workflow execution continued as new', outcome.newRunId);
-      runId = outcome.newRunId;
+      const next = followRuns ? followingRunId(outcome) : undefined;
+      if (next === undefined) return valueOf(outcome) as T;
+      runId = next;
     }
   }
 
@@ -412,15 +411,17 @@ function oneOf<T extends string>(value: T | string, allowed: Record<T, unknown>,
 }
 
 /** The value of a completed run, or the error that tells how it ended otherwise. */
-function valueOf(outcome: Exclude<RunOutcome, { status: 'continuedAsNew' }>): unknown {
+function valueOf(outcome: RunOutcome): unknown {
   switch (outcome.status) {
+    case 'continuedAsNew':
+      throw new WorkflowContinuedAsNewError('Workflow execution continued as new', outcome.newRunId);
     case 'completed':
       return decodePayload(outcome.result);
     case 'failed':
       throw new WorkflowFailedError(
         'Workflow execution failed',
         fromFailure(outcome.failure),
-        'NON_RETRYABLE_FAILURE',
+        outcome.retryState,
       );
     case 'cancelled':
       throw new WorkflowFailedError(
