@@ -217,7 +217,10 @@ class Audit {
       what,
       update: calls[0]!.step.kind === 'update',
       first: Math.min(...calls.map(({ issued }) => issued)),
-      last: Math.max(...calls.map(({ issued }) => issued)),
+      // A signal with a start is sent anew when the run that it went to ended before it came.
+      last: Math.max(
+        ...calls.map(({ step, issued, settled }) => (starts(step) ? (settled ?? Infinity) : issued)),
+      ),
       acknowledged: Math.min(...acknowledged),
     };
   }
@@ -305,7 +308,7 @@ class Audit {
 interface Sending {
   what: string;
   update: boolean;
-  /** Moments: of the first and the last call that sent it, and of the first answer. */
+  /** Moments: the first and the last at which it was sent, and of the first answer. */
   first: number;
   last: number;
   acknowledged: number;
