@@ -16,7 +16,6 @@ import type { WorkflowLog } from '../codec/envelope.js';
 import { expandHistory, type HistoryEvent } from '../codec/history-event.js';
 import {
   type ActivityOutcome,
-  type ContinueAsNewCommand,
   frames,
   type Input,
   type JournalEntry,
@@ -28,7 +27,13 @@ import {
 } from '../codec/journal-entry.js';
 import { keys } from '../codec/keys.js';
 import { decodePayload } from '../codec/payload.js';
-import { type RunOutcome, type UpdateOutcome, unpackUpdateOutcome } from '../codec/run-record.js';
+import {
+  followingRunId,
+  type NextRun,
+  type RunOutcome,
+  type UpdateOutcome,
+  unpackUpdateOutcome,
+} from '../codec/run-record.js';
 import { type ActivityExecutor, ActivityRunner } from './activities/runner.js';
 import { Agenda, type Due } from './agenda.js';
 import {
@@ -41,13 +46,16 @@ import {
 import type { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
-import { continuedInfo } from './continuation.js';
+import { nextRunInfo } from './continuation.js';
 import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.js';
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
+import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
+import type { Namespaces } from './namespaces.js';
 import type { Pool } from './pool.js';
+import { Retention } from './retention.js';
 import type { Effect } from './run.js';
 import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
@@ -78,6 +86,7 @@ export interface HostParts {
   workflowTypes: readonly string[];
   executors: readonly ActivityExecutor[];
   limits: Limits;
+  namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
 }
@@ -91,6 +100,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
   readonly #deliveries: Deliveries;
+  readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -133,6 +143,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       },
     });
     this.#deliveries = new Deliveries(this, store, clock);
+    this.#retention = new Retention({
+      ...parts,
+      runs: this.#runs,
+      committer: this.#committer,
+      compactor: this.#compactor,
+      passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      awaited: () => this.#deliveries.takers(),
+      onError,
+    });
     this.#resume(recovered);
   }
 
@@ -150,6 +169,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     }
     this.#agenda.start();
     this.#resumeDeliveries(recovered);
+    this.#retention.start(recovered);
     // Activities are found through their own keys, so that only runs that wait for one are loaded.
     const waiting = new Set(recovered);
     for (const runNo of this.#runs.withActivities()) {
@@ -317,23 +337,34 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (delayed) this.#agenda.add({ at: firstTurnAt, runNo, kind: 'firstTurn', seq: 0 });
   }
 
-  continueRun(live: Live, command: ContinueAsNewCommand): Promise<void> {
-    const next = this.#successor(live);
-    if (next !== undefined) return next.started;
-    if (this.#closing) return Promise.reject(closed());
-    const runNo = this.#runs.nextNo();
-    const info = continuedInfo(live.run.info, command, { runNo, now: this.#parts.clock.now() });
-    const begun = this.#begin(info, [...(command.signals ?? [])], ENVELOPE_BYTES + command.args.length);
+  continueRun(live: Live, next: NextRun): Promise<void> {
+    const begun = this.#successor(live) ?? this.#continue(live, next);
+    return begun?.started ?? Promise.reject(closed());
+  }
+
+  #continue(live: Live, next: NextRun): Live | undefined {
+    if (this.#closing) return undefined;
+    const identity = { runNo: this.#runs.nextNo(), now: this.#parts.clock.now() };
+    const info = nextRunInfo(live.run.info, next, () => this.#argsOf(live), identity);
+    const signals = next.reason === 'continueAsNew' ? (next.command.signals ?? []) : [];
+    const begun = this.#begin(info, [...signals], ENVELOPE_BYTES + info.args.length);
     if (live.pending > 0 || live.follows !== undefined) {
       live.followedBy = begun;
       begun.follows = live;
     }
-    return begun.started;
+    return begun;
   }
 
-  /** The run that a continued one goes on as. */
+  /** Only the history keeps them. */
+  #argsOf(live: Live): Payload {
+    for (const entry of this.#entries(live)) if (entry.kind === 'started') return entry.info.args;
+    throw new InvariantError(`The history of run ${live.run.info.runId} does not begin with its start`);
+  }
+
+  /** The run that a closed one goes on as. */
   #successor({ run }: Live): Live | undefined {
-    return run.outcome?.status === 'continuedAsNew' ? this.#runs.byRunId(run.outcome.newRunId) : undefined;
+    const runId = followingRunId(run.outcome);
+    return runId === undefined ? undefined : this.#runs.byRunId(runId);
   }
 
   /** All that was under way to this run has come by: what was held for the next one goes after it. */
@@ -418,10 +449,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     return send(live);
   }
 
-  #inputEnvelope({ run, retry }: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+  #inputEnvelope(live: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+    const { run, retry } = live;
     const { runNo } = run;
-    if (retry === undefined) return { kind: 'input', runNo, input };
-    retry.noted = true;
+    if (retry === undefined && !rests(live)) return { kind: 'input', runNo, input };
+    if (retry !== undefined) retry.noted = true;
     return {
       kind: 'note',
       runNo,
@@ -482,7 +514,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
             );
         };
         const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-        this.#enqueue({ live, envelope, bytes, settle });
+        if (rests(live)) thread.hold({ live, envelope, bytes, settle });
+        else this.#enqueue({ live, envelope, bytes, settle });
       });
     });
   }
@@ -656,14 +689,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   async history(target: Target): Promise<HistoryEvent[]> {
     const live = this.#find(target);
     await live.started;
-    const { outcome } = live.run;
-    const nextRunId = outcome?.status === 'continuedAsNew' ? outcome.newRunId : undefined;
-    return expandHistory(this.#entries(live), { nextRunId });
+    return expandHistory(this.#entries(live), { nextRunId: followingRunId(live.run.outcome) });
   }
 
   *#entries(live: Live): Generator<JournalEntry> {
     for (const chunk of this.#runs.history(live)) {
-      for (const frame of frames(chunk)) yield unpackEntry(frame.body);
+      for (const frame of frames(chunk)) yield unpackEntry(frame.body, live.run.info.identity);
     }
   }
 
@@ -776,6 +807,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     this.#release(live);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
+    this.#retention.closed(live);
   }
 
   startFailed(live: Live, error: Error): void {
@@ -821,6 +853,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   #retryLater(live: Live, message: string): void {
     const { turnRetryMsMin, turnRetryMsMax } = this.#parts.limits;
+    live.roused = true;
     const attempt = (live.retry?.attempt ?? 0) + 1;
     const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
     live.retry?.stop();
@@ -902,7 +935,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   /** Unless a message came first. */
   #firstTurn(live: Live): boolean {
     if (!live.run.delayed) return false;
-    if (live.retry === undefined) this.#enqueueRetry(live, 'first');
+    if (live.retry !== undefined) return true;
+    live.roused = true;
+    this.#enqueueRetry(live, 'first');
+    this.#release(live);
     return true;
   }
 
@@ -1016,6 +1052,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      runsRemoved: this.#retention.removed,
     };
   }
 
@@ -1023,6 +1060,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   async drain(): Promise<void> {
     this.#closing = true;
     this.#agenda.close();
+    await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
     for (const live of this.#runs.all()) {
@@ -1041,6 +1079,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
 const INTERRUPTED = 'The process ended before the turn could be tried again';
 const COMPLETED = 'workflow execution already completed';
+
+/** The run waits for its time, and what comes waits with it. */
+function rests({ run, roused }: Live): boolean {
+  return run.resting && !roused;
+}
 
 /** The next run of a continued one could not be begun yet, because the disk failed: its id is neither free nor answered for. */
 function refuseBetweenRuns({ run }: Live): void {

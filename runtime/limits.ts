@@ -37,6 +37,12 @@ export interface Limits {
   identifierBytesMax: number;
   /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
   updatesInFlightMax: number;
+  /** Rows that one write of the removal of closed runs takes away; bounds how long it holds up other writes. (retention.ts) */
+  retentionRowsMax: number;
+  /** Bytes of the rows that one such write takes away, but never less than one row. (retention.ts) */
+  retentionBytesMax: number;
+  /** Shortest time between two such writes, ms; what others do comes in between. (retention.ts) */
+  retentionPauseMsMin: number;
 }
 
 const MiB = 1024 * 1024;
@@ -58,6 +64,9 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   updateTurnAttemptsMax: 3,
   identifierBytesMax: 1_000,
   updatesInFlightMax: Number.POSITIVE_INFINITY,
+  retentionRowsMax: 512,
+  retentionBytesMax: 1 * MiB,
+  retentionPauseMsMin: 5,
 });
 
 const BOUNDS: { readonly [name in keyof Limits]?: { least?: number; most?: number } } = {

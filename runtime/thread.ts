@@ -385,7 +385,9 @@ export class Thread {
     live.run.append(frame, seq);
     // A turn of a suspended run ends its suspension, whatever is in it.
     const notable = frame.notable || live.run.suspension !== undefined;
-    const entry: JournalEntry | undefined = notable ? unpackEntry(frame.body) : undefined;
+    const entry: JournalEntry | undefined = notable
+      ? unpackEntry(frame.body, live.run.info.identity)
+      : undefined;
     host.applied(live, frame.bytes.length, entry === undefined ? [] : live.run.apply(entry));
     return live;
   }

@@ -20,6 +20,7 @@ import {
   QueryRejectedError,
   RpcError,
   ServiceError,
+  WorkflowContinuedAsNewError,
   WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
@@ -28,15 +29,17 @@ import {
 import type { WorkflowExecutionDescription } from './types.js';
 
 /** The value of a completed run, or the error that tells how it ended otherwise. */
-export function valueOf(outcome: Exclude<RunOutcome, { status: 'continuedAsNew' }>): unknown {
+export function valueOf(outcome: RunOutcome): unknown {
   switch (outcome.status) {
+    case 'continuedAsNew':
+      throw new WorkflowContinuedAsNewError('Workflow execution continued as new', outcome.newRunId);
     case 'completed':
       return decodePayload(outcome.result);
     case 'failed':
       throw new WorkflowFailedError(
         'Workflow execution failed',
         fromFailure(outcome.failure),
-        'NON_RETRYABLE_FAILURE',
+        outcome.retryState,
       );
     case 'cancelled':
       throw new WorkflowFailedError(

@@ -6,12 +6,21 @@ import type {
   QueryDefinition,
   SignalDefinition,
   UpdateDefinition,
+  WithWorkflowArgs,
   Workflow,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
   WorkflowResultType,
 } from '../../actors/definitions.js';
 import type { Duration } from '../../actors/duration.js';
 import type { HistoryEvent } from '../../codec/history-event.js';
 import type { PendingActivityInfo, PendingTurnInfo, StatusName } from '../service.js';
+
+export {
+  type WithWorkflowArgs,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '../../actors/definitions.js';
 
 /** How far an update must have come before a call returns. No call returns before ACCEPTED. */
 export const WorkflowUpdateStage = {
@@ -20,34 +29,6 @@ export const WorkflowUpdateStage = {
   COMPLETED: 'COMPLETED',
 } as const;
 export type WorkflowUpdateStage = 'ADMITTED' | 'ACCEPTED' | 'COMPLETED';
-
-/** What to do when an open execution has the same id. Default FAIL. Calls also take the names with Temporal's prefix. */
-export const WorkflowIdConflictPolicy = {
-  FAIL: 'FAIL',
-  USE_EXISTING: 'USE_EXISTING',
-  TERMINATE_EXISTING: 'TERMINATE_EXISTING',
-  WORKFLOW_ID_CONFLICT_POLICY_FAIL: 'FAIL',
-  WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING: 'USE_EXISTING',
-  WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING: 'TERMINATE_EXISTING',
-} as const;
-export type WorkflowIdConflictPolicy =
-  (typeof WorkflowIdConflictPolicy)[keyof typeof WorkflowIdConflictPolicy];
-
-/**
- * What to do when a closed execution has the same id. Default ALLOW_DUPLICATE. TERMINATE_IF_RUNNING is the old way to say
- * conflict policy TERMINATE_EXISTING and goes with no conflict policy.
- */
-export const WorkflowIdReusePolicy = {
-  ALLOW_DUPLICATE: 'ALLOW_DUPLICATE',
-  ALLOW_DUPLICATE_FAILED_ONLY: 'ALLOW_DUPLICATE_FAILED_ONLY',
-  REJECT_DUPLICATE: 'REJECT_DUPLICATE',
-  TERMINATE_IF_RUNNING: 'TERMINATE_IF_RUNNING',
-  WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE: 'ALLOW_DUPLICATE',
-  WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY: 'ALLOW_DUPLICATE_FAILED_ONLY',
-  WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE: 'REJECT_DUPLICATE',
-  WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING: 'TERMINATE_IF_RUNNING',
-} as const;
-export type WorkflowIdReusePolicy = (typeof WorkflowIdReusePolicy)[keyof typeof WorkflowIdReusePolicy];
 
 /** When to refuse a query because of the execution's status. */
 export const QueryRejectCondition = {
@@ -59,12 +40,6 @@ export const QueryRejectCondition = {
   QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY: 'NOT_COMPLETED_CLEANLY',
 } as const;
 export type QueryRejectCondition = (typeof QueryRejectCondition)[keyof typeof QueryRejectCondition];
-
-/** Arguments are required exactly when the workflow takes any. */
-export type WithWorkflowArgs<W extends Workflow, T> = T &
-  (Parameters<W> extends [any, ...any]
-    ? { args: Parameters<W> | Readonly<Parameters<W>> }
-    : { args?: Parameters<W> | Readonly<Parameters<W>> });
 
 /** Of numbers as ms, or text such as '10 seconds'. */
 export interface WorkflowDurationOptions {

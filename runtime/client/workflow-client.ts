@@ -14,6 +14,7 @@ import type {
   WorkflowResultType,
 } from '../../actors/definitions.js';
 import { decodePayload } from '../../codec/payload.js';
+import { followingRunId } from '../../codec/run-record.js';
 import { systemClock } from '../clock.js';
 import type { OnGivenUp, StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
 import {
@@ -25,7 +26,7 @@ import {
   valueOf,
 } from './answers.js';
 import { CallContext } from './call-context.js';
-import { ServiceError, WorkflowContinuedAsNewError } from './errors.js';
+import { ServiceError } from './errors.js';
 import { Requests, stageOf, type UpdateCallOptions, type WorkflowClientOptions } from './requests.js';
 import type {
   GetWorkflowHandleOptions,
@@ -366,10 +367,9 @@ export class WorkflowClient {
       const { outcome } = await this.#read(workflowId, (onGivenUp) =>
         this.#service.result(target, onGivenUp),
       ).catch(rethrow('Failed to get Workflow execution result'));
-      if (outcome.status !== 'continuedAsNew') return valueOf(outcome) as T;
-      if (!followRuns)
-        throw new WorkflowContinuedAsNewError('Workflow execution continued as new', outcome.newRunId);
-      runId = outcome.newRunId;
+      const next = followRuns ? followingRunId(outcome) : undefined;
+      if (next === undefined) return valueOf(outcome) as T;
+      runId = next;
     }
   }
 
