@@ -16,7 +16,14 @@ import type { Payload, SignalInput } from '../codec/journal-entry.js';
 import { utf8Length } from '../codec/keys.js';
 import { NamespaceNotFoundError } from './client/errors.js';
 import { ConfigurationError } from './errors.js';
-import type { QueryReject, StartRequest, Target, UpdateRequest, WorkflowService } from './service.js';
+import type {
+  OnGivenUp,
+  QueryReject,
+  StartRequest,
+  Target,
+  UpdateRequest,
+  WorkflowService,
+} from './service.js';
 
 export interface NamespaceOptions {
   /**
@@ -123,8 +130,8 @@ export class DeclaredNamespaces implements WorkflowService {
     return this.#refused(target) ?? this.#service.terminate(target, reason, details);
   }
 
-  result(target: Target) {
-    return this.#refused(target) ?? this.#service.result(target);
+  result(target: Target, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.result(target, onGivenUp);
   }
 
   describe(target: Target) {
