@@ -160,7 +160,10 @@ describe('namespaces', () => {
       await handle.result();
     }
     clock.advance(HOUR);
-    await eventually(() => test.runtime.metrics().runsRemoved === 1);
+    await eventually(() => {
+      clock.advance(5);
+      return test.runtime.metrics().runsRemoved === 1;
+    });
     expect(await rejection(of('forgetful').getHandle('one').describe())).to.be.instanceOf(
       WorkflowNotFoundError,
     );

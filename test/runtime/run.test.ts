@@ -195,7 +195,10 @@ describe('run', () => {
 
   it('a command of a later version: refused, not ignored', () => {
     const later = { kind: 'doSomethingNew', seq: 1 } as unknown as Command;
-    expect(() => run().run.apply(only(turn(1, [], [later])))).to.throw(InvariantError, /Command 'doSomethingNew'/);
+    expect(() => run().run.apply(only(turn(1, [], [later])))).to.throw(
+      InvariantError,
+      /Command 'doSomethingNew'/,
+    );
   });
 
   describe('saving', () => {
