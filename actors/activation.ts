@@ -72,8 +72,14 @@ export type TurnOutcome =
     }
   | { kind: 'failed'; failure: Failure };
 
+/** What the user's modules export. Nothing of it is made before it is asked for: an execution needs one function. */
+export interface WorkflowExports {
+  names(): string[];
+  get(name: string): unknown;
+}
+
 /** Evaluates the user's modules anew and returns their exports. */
-export type LoadWorkflows = () => Record<string, unknown>;
+export type LoadWorkflows = () => WorkflowExports;
 
 interface Condition {
   fn: () => boolean;
@@ -197,7 +203,7 @@ export class Activation {
         ? {}
         : (decodePayload(info.searchAttributes) as Record<string, unknown>);
     const exports = this.#load();
-    const main = exports[info.workflowType] ?? exports.default;
+    const main = exports.get(info.workflowType) ?? exports.get('default');
     if (typeof main !== 'function') {
       const why =
         main === undefined

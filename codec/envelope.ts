@@ -8,7 +8,7 @@ import type { Failure } from './failure.js';
 import type { Input, JournalEntry, Payload, StartInfo, TurnFailureCause } from './journal-entry.js';
 import { ByteReader, ByteWriter } from './packed/bytes.js';
 import { entry, failure, input, startInfo, turnFailureCause } from './packed/entry.js';
-import { bytes, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
+import { bytes, flag, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
 
 /** A message with its address. Envelopes of one run are handled in the order of the batch (D3). */
 export type Envelope =
@@ -91,7 +91,7 @@ const batch = struct<Batch>({
       input: [1, { runNo: uint, input }],
       query: [2, { runNo: uint, name: text, args: bytes }],
       recover: [3, { runNo: uint, frames: list(bytes) }],
-      retry: [4, { runNo: uint }],
+      retry: [4, { runNo: uint, first: flag }],
       note: [5, { runNo: uint, entry }],
       drop: [6, { runNo: uint }],
     }),

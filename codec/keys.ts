@@ -95,10 +95,15 @@ export function readEnded(key: Uint8Array): { closeTime: number; runNo: number }
   return { closeTime: readNumber(numbersOnly, 0), runNo: readNumber(numbersOnly, 1) };
 }
 
+/** The history of a run. */
+export function historyOfRun(runNo: number): Span {
+  return [keys.history(runNo, 0), keys.history(runNo + 1, 0)];
+}
+
 /** All rows that a run has beside its record and the ways to find it. */
 export function rowsOfRun(runNo: number): Span[] {
   return [
-    [keys.history(runNo, 0), keys.history(runNo + 1, 0)],
+    historyOfRun(runNo),
     [keys.activity(runNo, 0), keys.activity(runNo + 1, 0)],
     [keys.outbox(runNo, 0), keys.outbox(runNo + 1, 0)],
   ];

@@ -251,19 +251,18 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 
   /** The message of a start goes to the open run. If that ends before it comes, the request is admitted anew. */
-  async #useExisting(existing: Live, request: StartRequest): Promise<StartAnswer> {
+  async #useExisting(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
     const { namespace, workflowId, signal } = request;
-    const { runId } = existing.run.info;
-    const target: Target = { namespace, workflowId, runId };
-    const update = request.update && this.update(target, request.update);
+    const { runId, firstRunId } = existing.run.info;
+    const update = request.update && this.update({ namespace, workflowId }, request.update);
     try {
-      const signalled = signal && this.signal(target, signal);
+      const signalled = signal && this.signal({ namespace, workflowId }, signal);
       await Promise.all([existing.started, signalled, update?.reached('accepted')]);
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
       return this.#admitStart(request);
     }
-    return { runId, firstRunId: existing.run.info.firstRunId, started: false, update };
+    return { runId: update?.runId ?? runId, firstRunId, started: false, update };
   }
 
   /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
@@ -273,7 +272,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     return live.run.closed && unfinished ? undefined : known;
   }
 
-  async #attach(live: Live, known: UpdateCall, request: StartRequest): Promise<StartAnswer> {
+  async #attach(live: Live, known: UpdateCall, request: WorkflowStart): Promise<StartAnswer> {
     // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
     await live.started.catch(() => undefined);
     if (live.gone !== undefined) return this.#admitStart(request);
@@ -291,35 +290,30 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   #startNew(request: WorkflowStart): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
-    const messages = [request.signal, request.update];
-    const bytes = messages.reduce(
-      (sum, message) => sum + (message?.args.length ?? 0),
-      ENVELOPE_BYTES + request.args.length,
-    );
+    const { signal, update } = request;
+    const bytes =
+      ENVELOPE_BYTES + request.args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
     if (!isFromWorkflow(request)) this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
-    const inputs: Input[] = request.signal === undefined ? [] : [request.signal];
-    const live = this.#begin(info, inputs, bytes, request.update && { ...request, update: request.update });
-    const call = request.update && live.updates.get(request.update.id);
+    const live = this.#begin(info, signal === undefined ? [] : [signal], bytes, update);
+    const call = update && live.updates.get(update.id);
+    const { runId, firstRunId } = info;
     return live.started.then(() => ({
-      runId: info.runId,
-      firstRunId: info.firstRunId,
+      runId,
+      firstRunId,
       started: true,
       update: call && ticket(live, call),
     }));
   }
 
   /** From here on the run is the latest of its workflow id. */
-  #begin(
-    info: StartInfo,
-    inputs: Input[],
-    bytes: number,
-    request?: Target & { update: UpdateRequest },
-  ): Live {
+  #begin(info: StartInfo, inputs: Input[], bytes: number, withUpdate?: UpdateRequest): Live {
     const live = this.#runs.admit(info);
-    const update = request && this.#updateItem(request, live, request.update, newCall());
-    if (update !== undefined) inputs.push(update.envelope.input);
+    const { namespace, workflowId } = info;
+    const update =
+      withUpdate && this.#updateItem({ namespace, workflowId }, live, withUpdate, admitted(live));
+    if (withUpdate !== undefined) inputs.push(updateInput(withUpdate));
     live.started = new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
         if (outcome.kind === 'error') reject(unavailable(outcome.error));
@@ -327,7 +321,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
         // Its validator may have rejected it; the start stands all the same.
         update?.settle?.(outcome);
       };
-      const envelope: Item['envelope'] = { kind: 'start', info, inputs };
+      const envelope = { kind: 'start', info, inputs } as const;
       this.#threadOf(info.runNo).enqueue({ live, envelope, bytes, settle, update });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
@@ -558,28 +552,26 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const known = this.#knownUpdate(live, request.id, request.generated);
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
-    if (limit === 'limited')
-      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES + request.args.length);
+    const bytes = ENVELOPE_BYTES + request.args.length;
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
     this.#requireUpdateRoom(live);
-    const call = newCall();
+    const call = admitted(live);
     this.#sendUpdate(target, live, request, call);
     return ticket(live, call);
   }
 
   #sendUpdate(target: Target, live: Live, request: UpdateRequest, call: UpdateCall, sent?: 'again'): void {
     const item = this.#updateItem(target, live, request, call);
-    if (live.retry === undefined && !rests(live)) this.#enqueue(item, sent);
+    if (live.retry === undefined) this.#enqueue(item, sent);
     else this.#threadOf(live.run.runNo).hold(item);
   }
 
-  /** From here on the run is the one that has the update. */
-  #updateItem(target: Target, live: Live, request: UpdateRequest, call: UpdateCall): UpdateItem {
+  #updateItem(target: Target, live: Live, request: UpdateRequest, call: UpdateCall): Item {
     live.updates.set(request.id, call);
     call.live = live;
-    const input: UpdateInput = { kind: 'update', ...request, generated: request.generated || undefined };
     return {
       live,
-      envelope: { kind: 'input', runNo: live.run.runNo, input },
+      envelope: { kind: 'input', runNo: live.run.runNo, input: updateInput(request) },
       bytes: ENVELOPE_BYTES + request.args.length,
       settle: (outcome) => this.#updateSettled(target, live, request, call, outcome),
     };
@@ -839,7 +831,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       `The turn of workflow ${live.run.info.workflowId} that would take the update has failed ${attempt} times ` +
       `(limits.updateTurnAttemptsMax), so it was not accepted and had no effect. Send it again when the workflow is mended: ${message}`;
     const error = new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
-    this.#threadOf(live.run.runNo).refuseHeld(live, error);
+    this.#threadOf(live.run.runNo).refuseHeldUpdates(live, error);
   }
 
   turnSucceeded(live: Live): void {
@@ -1149,10 +1141,12 @@ function unavailable(cause: Error): RpcError {
 const endKey = (runNo: number, seq: number): string => `activity end ${runNo} ${seq}`;
 const retryKey = (runNo: number, seq: number): string => `activity retry ${runNo} ${seq}`;
 
-type UpdateItem = Item & { envelope: { input: UpdateInput } };
+function updateInput(request: UpdateRequest): UpdateInput {
+  return { kind: 'update', ...request, generated: request.generated || undefined };
+}
 
-function newCall(): UpdateCall {
-  return { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live: undefined };
+function admitted(live: Live): UpdateCall {
+  return { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live };
 }
 
 function done(outcome: UpdateOutcome): UpdateCall {
@@ -1210,8 +1204,8 @@ function startInfo(request: WorkflowStart, runNo: number, runId: string, now: nu
     memo: request.memo,
     searchAttributes: request.searchAttributes,
     headers: request.headers,
-    // An update ends the delay, also one that comes with the start.
-    startDelayMs: (request.update === undefined && request.startDelayMs) || undefined,
+    // An update needs a turn, so it ends the delay as soon as it comes.
+    startDelayMs: request.update === undefined ? request.startDelayMs || undefined : undefined,
     ...(request.parent && family(request.parent)),
   };
 }

@@ -22,6 +22,7 @@
 import {
   after,
   endOf,
+  historyOfRun,
   keys,
   readEnded,
   readNumber,
@@ -246,10 +247,11 @@ export class Retention {
       slice.inJournal = true;
       return true;
     }
-    const chainNo = this.#endsChain(record) ? record.info.firstRunNo : 0;
+    const endsChain = followingRunId(record.outcome) === undefined;
+    const chainNo = endsChain ? record.info.firstRunNo : 0;
     const part = newSlice();
     part.ops.push(remove(ended), remove(keys.run(runNo)), ...this.#waysTo(record));
-    const whole = this.#gather([...rowsOfRun(runNo), ...chainRows(chainNo)], part, slice);
+    const whole = this.#gather([...rowsOf(record), ...chainRows(chainNo)], part, slice);
     if (!whole && slice.ops.length > 0) return false;
     if (!whole) {
       part.ops.push({ kind: 'put', key: keys.removed(runNo), value: packNumber(chainNo) });
@@ -274,15 +276,6 @@ export class Retention {
     const value = this.#parts.store.get(latest);
     const isLatest = value !== undefined && unpackNumber(value) === runNo;
     return isLatest ? [remove(keys.runId(runId)), remove(latest)] : [remove(keys.runId(runId))];
-  }
-
-  /** No run of the chain comes after this one. */
-  #endsChain({ info, outcome }: RunRecord): boolean {
-    if (followingRunId(outcome) !== undefined) return false;
-    const { runs } = this.#parts;
-    const latestNo = runs.latestNo(info.namespace, info.workflowId);
-    if (latestNo === undefined || latestNo === info.runNo) return true;
-    return runs.get(latestNo)?.run.info.firstRunNo !== info.firstRunNo;
   }
 
   /** Removes rows for as long as there is room, also for what is in `beside`. Returns whether these were all. */
@@ -398,6 +391,11 @@ function newSlice(): Slice {
 /** Runs among the ended that closed at this time or before. */
 function endedUntil(namespace: string, closeTime: number): Span {
   return [keys.ended(namespace, 0, 0), keys.ended(namespace, closeTime + 1, 0)];
+}
+
+/** Its activities went when it closed, and if it never asked anything of another run, there is only its history. */
+function rowsOf({ info: { runNo }, outboxNo }: RunRecord): Span[] {
+  return outboxNo === 0 ? [historyOfRun(runNo)] : rowsOfRun(runNo);
 }
 
 function chainRows(chainNo: number): Span[] {

@@ -73,16 +73,8 @@ export class Runs {
   latest(namespace: string, workflowId: string): Live | undefined {
     const inMemory = this.#latest.get(idKey(namespace, workflowId));
     if (inMemory !== undefined) return inMemory;
-    const runNo = this.latestNo(namespace, workflowId);
-    return runNo === undefined ? undefined : this.get(runNo);
-  }
-
-  /** The number of the latest run, which is not loaded. */
-  latestNo(namespace: string, workflowId: string): number | undefined {
-    const inMemory = this.#latest.get(idKey(namespace, workflowId));
-    if (inMemory !== undefined) return inMemory.run.runNo;
     const value = this.#store.get(keys.workflow(namespace, workflowId));
-    return value === undefined ? undefined : unpackNumber(value);
+    return value === undefined ? undefined : this.get(unpackNumber(value));
   }
 
   byRunId(runId: string): Live | undefined {

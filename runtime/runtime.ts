@@ -13,6 +13,7 @@ import { activityPool } from './activities/pool.js';
 import { type ActivityExecutor, hostExecutor } from './activities/runner.js';
 import { bundleWorkflows, createLocator } from './bundle.js';
 import { WorkflowBundleError } from './bundle-errors.js';
+import { CallContext } from './client/call-context.js';
 import { Client } from './client/client.js';
 import { WorkflowClient } from './client/workflow-client.js';
 import { type Clock, systemClock } from './clock.js';
@@ -114,13 +115,15 @@ export class Runtime {
         clock,
         logger,
       });
-      const workflow = new WorkflowClient(new DeclaredNamespaces(host, namespaces), {
+      const clientOptions = {
         namespace: options.namespace ?? 'default',
         taskQueue: options.taskQueue ?? 'default',
         identity: options.identity ?? `${process.pid}@${hostname()}`,
         payloadBytesMax: limits.payloadBytesMax,
         identifierBytesMax: limits.identifierBytesMax,
-      });
+      };
+      const service = new DeclaredNamespaces(host, namespaces);
+      const workflow = new WorkflowClient(service, clientOptions, new CallContext(clock));
       return new Runtime({ host, pool, store, client: new Client(workflow) });
     } catch (error) {
       // Whatever was opened is closed again; the error that counts is the one that ended the opening.

@@ -143,12 +143,12 @@ export class Thread {
     this.#schedule();
   }
 
-  /** Gives up what was held for the run: it had no effect. */
-  refuseHeld(live: Live, error: Error): void {
-    const { held } = live;
-    live.held = [];
-    live.pending += held.length;
-    for (const item of held) this.#settle(item, { kind: 'error', error });
+  /** Gives up the updates of clients that are held for the run: they had no effect. Workflows that sent one wait on. */
+  refuseHeldUpdates(live: Live, error: Error): void {
+    const refused = live.held.filter(({ envelope }) => isClientUpdate(envelope));
+    live.held = live.held.filter(({ envelope }) => !isClientUpdate(envelope));
+    live.pending += refused.length;
+    for (const item of refused) this.#settle(item, { kind: 'error', error });
   }
 
   /** Resolves when nothing is queued, in flight or waiting for its commit. */
@@ -591,6 +591,10 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+function isClientUpdate(envelope: Envelope): boolean {
+  return envelope.kind === 'input' && envelope.input.kind === 'update' && envelope.input.sender === undefined;
 }
 
 /** A start whose first turn comes later: until then there is nothing to hold. */

@@ -25,6 +25,12 @@ const HOUR = 3_600_000;
 /** When entries made by hand close their runs. */
 const CLOSED_AT = 2_000;
 const END: Command = { kind: 'completeWorkflow', result: new Uint8Array() };
+const CONTINUE: Command = {
+  kind: 'continueAsNew',
+  workflowType: 'type',
+  taskQueue: 'default',
+  args: new Uint8Array(),
+};
 const ended = (runNo: number): Entry => turn(runNo, [], [END]);
 
 interface Parts {
@@ -232,26 +238,55 @@ describe('retention', () => {
       expect(counts(store)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1 });
     });
 
-    it('a chain of two runs: its request ids stay with the second one, and go with it', async () => {
-      const chain = { firstRunNo: 1, firstRunId: 'run-1' };
+    it('a chain of two runs: its request ids and update outcomes stay with the second one, and go with it', async () => {
+      const accepted = (id: string): Command[] => [
+        { kind: 'acceptUpdate', id },
+        { kind: 'completeUpdate', id, result: Uint8Array.of(1) },
+      ];
+      const chain = { firstRunNo: 1, firstRunId: 'run-1', continuedFromRunId: 'run-1' };
       const store = await written([
         started(1, 'one'),
-        turn(1, [signal('r')], [END]),
+        turn(1, [signal('r'), update('u')], [...accepted('u'), CONTINUE]),
         started(2, 'one', chain),
-        turn(2, [signal('s')]),
+        turn(2, [signal('s'), update('v')], accepted('v')),
       ]);
       const first = open(store);
       first.clock.advance(HOUR);
+      await settle(first.clock);
+      expect(first.retention.removed, 'while its next run is to be started').to.equal(0);
+      first.runs.get(1)!.run.removeFromOutbox('continue', 0);
+      first.compactor.noted(first.runs.get(1)!, 0);
+      await first.compactor.run();
       await until(first.clock, () => first.retention.removed === 1);
       expect(rows(store, 's')).to.deep.equal([keys.request(1, 'r'), keys.request(1, 's')]);
-      const seq = first.committer.durableSeq + 1;
+      expect(rows(store, 'u')).to.deep.equal([keys.update(1, 'u'), keys.update(1, 'v')]);
       await first.retention.close();
       const closing = openMemoryStore();
       await writeJournal(closing, [[ended(2)]]);
+      const seq = first.committer.durableSeq + 1;
       await store.write([{ kind: 'put', key: keys.journal(seq), value: closing.get(keys.journal(1))! }]);
       const second = open(store, { clock: first.clock });
       await until(second.clock, () => second.retention.removed === 1);
       expect(counts(store)).to.deep.equal({});
+    });
+
+    it('a later execution of the id is open when a chain of two runs goes: all of the chain, nothing of the other', async () => {
+      const store = await written([
+        started(1, 'one'),
+        turn(1, [signal('r')], [CONTINUE]),
+        started(2, 'one', { firstRunNo: 1, firstRunId: 'run-1' }),
+        turn(2, [signal('s')], [END]),
+        started(3, 'one'),
+        turn(3, [signal('r')]),
+      ]);
+      const { clock, runs, compactor, retention } = open(store);
+      // As the next run is there.
+      runs.get(1)!.run.removeFromOutbox('continue', 0);
+      await compactor.run();
+      clock.advance(HOUR);
+      await until(clock, () => retention.removed === 2);
+      expect(counts(store)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1, s: 1 });
+      expect(rows(store, 's')).to.deep.equal([keys.request(3, 'r')]);
     });
 
     it('the run with the highest number was removed: a restart does not give that number again', async () => {
@@ -399,7 +434,7 @@ describe('retention', () => {
         const live = runs.get(runNo);
         expect(runs.byRunId(`run-${runNo}`), `run ${runNo} by its id`).to.equal(live);
         if (live === undefined) {
-          expect(runs.latestNo('default', IDS[runNo - 1]!)).to.not.equal(runNo);
+          expect(runs.latest('default', IDS[runNo - 1]!)?.run.runNo).to.not.equal(runNo);
           continue;
         }
         const history = Buffer.concat(runs.history(live)).toString('latin1');
@@ -592,6 +627,29 @@ describe('retention of a runtime', () => {
     await removed(1);
     await handle.executeUpdate('add', { args: [2] });
     expect(await handle.query('total')).to.equal(2);
+  });
+
+  it('continued as new: the run before goes, and what was sent to it does not take effect again', async () => {
+    await test.reopen({ workflows: 'continue-as-new-driven' });
+    const { workflowId, firstExecutionRunId } = await test.client.start('counter', {
+      workflowId: 'one',
+      args: [0],
+    });
+    const again = () => test.client.getHandle(workflowId);
+    await again().signalWithOptions('go', { requestId: 'a' });
+    const runId = await eventually(async () => {
+      const description = await again().describe();
+      return description.runId !== firstExecutionRunId && description.runId;
+    });
+    clock.advance(HOUR);
+    await removed(1);
+    for (const open of [() => test.reopen(), () => test.crash(), async () => undefined]) {
+      const gone = test.client.getHandle(workflowId, firstExecutionRunId);
+      expect(await rejection(gone.describe())).to.be.instanceOf(WorkflowNotFoundError);
+      expect(await again().signalWithOptions('go', { requestId: 'a' })).to.deep.equal({ duplicate: true });
+      expect((await again().describe()).runId).to.equal(runId);
+      await open();
+    }
   });
 
   it('reopened after the time has passed: gone, and the others as they were', async () => {

@@ -112,7 +112,7 @@ export class DrivenRun {
     const { inputs: accepted, commands } = outcome;
     const entry: TurnEntry = { kind: 'turn', time: this.#now, taken: 0, inputs: accepted, commands };
     // As they come back from the journal.
-    if (outcome.worked) this.#turns.push(unpackEntry(packEntry(entry)) as TurnEntry);
+    if (outcome.worked) this.#turns.push(unpackEntry(packEntry(entry).slice()) as TurnEntry);
     return outcome;
   }
 
