@@ -294,6 +294,13 @@ describe('messages from workflow to workflow', () => {
       ]);
     });
 
+    it('workflow type that there is not: fails, and says which there are', async () => {
+      const sender = await runtime.start('startsUnknown', [runtime.newId()]);
+      expect(await sender.result()).to.match(
+        /^ApplicationFailure: Workflow type 'nobody' is not registered\. Registered workflow types: .*target/,
+      );
+    });
+
     it('memo: is the new workflow’s', async () => {
       const workflowId = runtime.newId();
       await signalAndStart({ workflowId, memo: { a: 1 } });
