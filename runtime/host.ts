@@ -63,6 +63,7 @@ import type {
 import type { Store } from './store/store.js';
 import { Thread, type ThreadHost } from './thread.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
+import { type Watch, Watches, type WatchRequest } from './watch.js';
 
 /** How soon something that a failed commit undid is tried again, ms. */
 const REDELIVER_MS = 250;
@@ -89,6 +90,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
   readonly #deliveries: Deliveries;
+  readonly #watches: Watches;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -131,6 +133,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       },
     });
     this.#deliveries = new Deliveries(this, store, clock);
+    this.#watches = new Watches(
+      {
+        find: (target) => this.#find(target),
+        ask: (target, name, args, reject) =>
+          attempt(() => this.#ask(this.#asked(target, reject), name, args)),
+        unwatched: (live) => this.#runs.forget(live),
+        after: (ms, callback) => clock.after(ms, callback),
+      },
+      limits.watchesMax,
+    );
     this.#resume(recovered);
   }
 
@@ -419,24 +431,36 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload> {
     return attempt(() => {
-      const live = this.#find(target);
-      this.#checkQuery(live, reject);
-      const thread = this.#threadOf(live.run.runNo);
-      const bytes = ENVELOPE_BYTES + args.length;
-      this.#requireRoom(thread, bytes);
-      return new Promise((resolve, refuse) => {
-        const settle = (outcome: Outcome) => {
-          if (outcome.kind === 'answer') resolve(outcome.result);
-          else if (outcome.kind === 'failure')
-            refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
-          else
-            refuse(
-              unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
-            );
-        };
-        const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-        this.#enqueue({ live, envelope, bytes, settle });
-      });
+      const live = this.#asked(target, reject);
+      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES + args.length);
+      return this.#ask(live, name, args);
+    });
+  }
+
+  watch(request: WatchRequest): Watch {
+    return this.#watches.open(request);
+  }
+
+  #asked(target: Target, reject: QueryReject): Live {
+    const live = this.#find(target);
+    this.#checkQuery(live, reject);
+    return live;
+  }
+
+  #ask(live: Live, name: string, args: Payload): Promise<Payload> {
+    const bytes = ENVELOPE_BYTES + args.length;
+    return new Promise((resolve, refuse) => {
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'answer') resolve(outcome.result);
+        else if (outcome.kind === 'failure')
+          refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
+        else
+          refuse(
+            unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
+          );
+      };
+      const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
+      this.#enqueue({ live, envelope, bytes, settle });
     });
   }
 
@@ -673,6 +697,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.before = undefined;
     this.#compactor.noted(live, bytes);
     for (const effect of effects) this.#perform(live, effect);
+    if (live.watched !== undefined) this.#watches.applied(live);
   }
 
   #perform(live: Live, effect: Effect): void {
@@ -728,6 +753,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.retry = undefined;
     this.#release(live);
     this.#runs.discard(live);
+    if (live.watched !== undefined) this.#watches.lost(live, unavailable(error));
   }
 
   turnFailed(live: Live, cause: string, message: string): void {
@@ -950,6 +976,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      watches: this.#watches.size,
     };
   }
 
@@ -959,6 +986,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     this.#agenda.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
+    this.#watches.close(closed);
     for (const live of this.#runs.all()) {
       live.retry?.stop();
       for (const call of live.updates.values()) {

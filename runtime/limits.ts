@@ -35,6 +35,8 @@ export interface Limits {
   identifierBytesMax: number;
   /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
   updatesInFlightMax: number;
+  /** Watches that are open at once, each with an answer or two in memory. More are refused with RESOURCE_EXHAUSTED. (watch.ts) */
+  watchesMax: number;
 }
 
 const MiB = 1024 * 1024;
@@ -55,6 +57,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   turnRetryMsMax: 60_000,
   identifierBytesMax: 1_000,
   updatesInFlightMax: Number.POSITIVE_INFINITY,
+  watchesMax: 10_000,
 });
 
 const BOUNDS: { readonly [name in keyof Limits]?: { least?: number; most?: number } } = {

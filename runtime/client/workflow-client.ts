@@ -31,6 +31,7 @@ import type { RunOutcome } from '../../codec/run-record.js';
 import type {
   ConflictPolicy,
   Description,
+  QueryReject,
   StartRequest,
   Target,
   UpdateTicket,
@@ -61,6 +62,7 @@ import {
   type WorkflowUpdateHandle,
   WorkflowUpdateStage,
 } from './types.js';
+import { decodedWatch } from './watch.js';
 
 export interface WorkflowClientOptions {
   namespace: string;
@@ -243,6 +245,10 @@ export class WorkflowClient {
     return name;
   }
 
+  #reject(): QueryReject {
+    return oneOf(this.options.queryRejectCondition ?? 'NONE', QueryRejectCondition, 'queryRejectCondition');
+  }
+
   #identifier(value: string, what: string): void {
     if (typeof value !== 'string') throw new TypeError(`${what} must be a string, got ${typeof value}`);
     const { identifierBytesMax } = this.options;
@@ -287,13 +293,19 @@ export class WorkflowClient {
       query: async (def: Named<QueryDefinition<any, any>>, ...args: unknown[]): Promise<unknown> => {
         const name = this.#name(def, 'query');
         const encoded = this.#encode(args, `arguments of query ${name}`);
-        const reject = oneOf(
-          this.options.queryRejectCondition ?? 'NONE',
-          QueryRejectCondition,
-          'queryRejectCondition',
-        );
         return decodePayload(
-          await this.#service.query(latest, name, encoded, reject).catch(rethrow('Failed to query Workflow')),
+          await this.#service
+            .query(latest, name, encoded, this.#reject())
+            .catch(rethrow('Failed to query Workflow')),
+        );
+      },
+      watch: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]): AsyncIterableIterator<unknown> => {
+        const name = this.#name(def, 'query');
+        const encoded = this.#encode(args, `arguments of query ${name}`);
+        const reject = this.#reject();
+        return decodedWatch(
+          this.#service.watch({ target: latest, name, args: encoded, reject }),
+          rethrow('Failed to watch Workflow'),
         );
       },
       executeUpdate: async (
