@@ -4,9 +4,11 @@
  * Owns: both shapes and their packed forms. A batch and a result each travel as one transferred ArrayBuffer.
  * Does not own: what a thread does with them (runtime/shard.ts), who sends them (runtime/thread.ts).
  */
-import { Packr } from 'msgpackr';
 import type { Failure } from './failure.js';
 import type { Input, JournalEntry, Payload, StartInfo, TurnFailureCause } from './journal-entry.js';
+import { ByteReader, ByteWriter } from './packed/bytes.js';
+import { entry, failure, input, startInfo, turnFailureCause } from './packed/entry.js';
+import { bytes, flag, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
 
 /** A message with its address. Envelopes of one run are handled in the order of the batch (D3). */
 export type Envelope =
@@ -75,35 +77,78 @@ export interface BatchResult {
   heapBytes: number;
 }
 
-const packr = new Packr({ useRecords: false });
+// ---------------------------------------------------------------------------------------------------------------
+// Packed forms. They live as long as a batch is under way, so nothing about them is stored.
 
-function ownBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const own = new Uint8Array(bytes.length);
-  own.set(bytes);
+const inputs = list(input);
+
+const batch = struct<Batch>({
+  no: uint,
+  now: number,
+  envelopes: list(
+    variant<Envelope, 'kind'>('kind', {
+      start: [0, { info: startInfo, inputs }],
+      input: [1, { runNo: uint, input }],
+      query: [2, { runNo: uint, name: text, args: bytes }],
+      recover: [3, { runNo: uint, frames: list(bytes) }],
+      retry: [4, { runNo: uint, first: flag }],
+      note: [5, { runNo: uint, entry }],
+      drop: [6, { runNo: uint }],
+    }),
+  ),
+});
+
+const result = struct<Omit<BatchResult, 'journal'>>({
+  no: uint,
+  replies: list(
+    variant<Reply, 'kind'>('kind', {
+      answer: [0, { at: uint, after: uint, result: bytes }],
+      failure: [1, { at: uint, after: uint, failure }],
+      closed: [2, { at: uint, after: uint }],
+    }),
+  ),
+  failures: list(struct<TurnFailure>({ runNo: uint, cause: turnFailureCause, failure, updates: list(uint) })),
+  dropped: list(uint),
+  logs: list(
+    struct<WorkflowLog>({
+      runNo: uint,
+      level: oneOf<WorkflowLog['level']>({ TRACE: 0, DEBUG: 1, INFO: 2, WARN: 3, ERROR: 4 }),
+      message: text,
+      attributes: bytes,
+    }),
+  ),
+  heapBytes: number,
+});
+
+const writer = new ByteWriter();
+
+/** A copy with a buffer of its own, which can be transferred. */
+function ownBuffer(packed: Uint8Array): Uint8Array<ArrayBuffer> {
+  const own = new Uint8Array(packed.length);
+  own.set(packed);
   return own;
 }
 
-export function packBatch(batch: Batch): Uint8Array<ArrayBuffer> {
-  return ownBuffer(packr.pack(batch));
+export function packBatch(value: Batch): Uint8Array<ArrayBuffer> {
+  batch.write(writer.begin(), value);
+  return ownBuffer(writer.view);
 }
 
-export function unpackBatch(bytes: Uint8Array): Batch {
-  return packr.unpack(bytes) as Batch;
+/** Payloads and frames are views into `packed`. */
+export function unpackBatch(packed: Uint8Array): Batch {
+  return batch.read(new ByteReader(packed));
 }
 
-/** u32 journal length | journal | rest: the journal is appended as it came, without a copy through the packer. */
-export function packResult(result: BatchResult): Uint8Array<ArrayBuffer> {
-  const { journal, ...rest } = result;
-  const packed = packr.pack(rest);
-  const bytes = new Uint8Array(4 + journal.length + packed.length);
-  new DataView(bytes.buffer).setUint32(0, journal.length);
-  bytes.set(journal, 4);
-  bytes.set(packed, 4 + journal.length);
-  return bytes;
+/** The journal first: it is taken from there as it came. */
+export function packResult(value: BatchResult): Uint8Array<ArrayBuffer> {
+  writer.begin().data(value.journal);
+  result.write(writer, value);
+  return ownBuffer(writer.view);
 }
 
-export function unpackResult(bytes: Uint8Array): BatchResult {
-  const journalEnd = 4 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-  const rest = packr.unpack(bytes.subarray(journalEnd)) as Omit<BatchResult, 'journal'>;
-  return { ...rest, journal: bytes.subarray(4, journalEnd) };
+/** Journal and payloads are views into `packed`. */
+export function unpackResult(packed: Uint8Array): BatchResult {
+  const from = new ByteReader(packed);
+  const journal = from.data();
+  return Object.assign(result.read(from), { journal });
 }

@@ -1,16 +1,18 @@
 /**
  * Journal entries: everything that happened to a workflow execution, in the form that is stored.
  *
- * Owns: the closed unions Input (what goes into a turn), Command (what comes out) and JournalEntry, their packed
- * form, and the frames in which entries of many runs lie side by side in one journal value.
- * Does not own: keys (keys.ts), user values (payload.ts; they appear here as opaque bytes), the Temporal view of
- * them (history-event.ts).
+ * Owns: the closed unions Input (what goes into a turn), Command (what comes out) and JournalEntry, and the frames in
+ * which entries of many runs lie side by side in one journal value.
+ * Does not own: their packed form (packed/entry.ts), keys (keys.ts), user values (payload.ts; they appear here as opaque
+ * bytes), the Temporal view of them (history-event.ts).
  *
  * D1, D5: an entry holds all that replay needs and nothing that can be derived.
  * An entry is packed once, in the thread that produced it, and never re-packed: the compactor moves frames as bytes.
  */
-import { Packr } from 'msgpackr';
 import type { Failure } from './failure.js';
+import { packEntry } from './packed/entry.js';
+
+export { packEntry, unpackEntry } from './packed/entry.js';
 
 /** An encoded user value or argument list (see payload.ts). */
 export type Payload = Uint8Array;
@@ -370,18 +372,6 @@ export type TurnFailureCause =
   | 'NON_DETERMINISTIC_ERROR'
   | 'TURN_TIMEOUT'
   | 'THREAD_DIED';
-
-const packr = new Packr({ useRecords: false });
-
-/** Packs one entry. The result may be a view into a larger buffer and is only good until the next call. */
-export function packEntry(entry: JournalEntry): Uint8Array {
-  return packr.pack(entry);
-}
-
-/** Payloads inside the entry are views into `bytes`. */
-export function unpackEntry(bytes: Uint8Array): JournalEntry {
-  return packr.unpack(bytes) as JournalEntry;
-}
 
 // ---------------------------------------------------------------------------------------------------------------
 // Frames: one journal value is any number of them, end to end.

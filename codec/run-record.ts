@@ -23,11 +23,17 @@ export type RunInfo = Omit<StartInfo, 'args'>;
 
 export type RunOutcome =
   | { status: 'completed'; result: Payload }
-  | { status: 'failed'; failure: Failure }
+  /** newRunId: the run that tries again. */
+  | { status: 'failed'; failure: Failure; retryState: RetryState; newRunId?: string | undefined }
   | { status: 'cancelled' }
   | { status: 'terminated'; reason?: string | undefined }
-  | { status: 'timedOut'; retryState: RetryState }
+  | { status: 'timedOut'; retryState: RetryState; newRunId?: string | undefined }
   | { status: 'continuedAsNew'; newRunId: string };
+
+/** Id of the run that follows a closed one. */
+export function followingRunId(outcome: RunOutcome | undefined): string | undefined {
+  return outcome !== undefined && 'newRunId' in outcome ? outcome.newRunId : undefined;
+}
 
 export interface RunRecord {
   info: RunInfo;
@@ -92,8 +98,14 @@ export type OutboxItem =
   | { kind: 'closeChild'; seq: number; workflowId: string; policy: Exclude<ParentClosePolicy, 'ABANDON'> }
   /** The run has closed, and its parent is to hear how. */
   | { kind: 'tellParent'; seq: number }
-  /** The run has continued as new, and the next one is to start. */
-  | { kind: 'continue'; seq: number; command: ContinueAsNewCommand };
+  /** The run has closed, and the next one of its chain is to start. */
+  | { kind: 'continue'; seq: number; next: NextRun };
+
+/** Why a run is followed by another, and what that one gets from it. */
+export type NextRun =
+  | { reason: 'continueAsNew'; command: ContinueAsNewCommand }
+  /** The run failed, and its retry policy says that it is tried again after a while. */
+  | { reason: 'retry'; delayMs: number; failure: Failure };
 
 export type UpdateOutcome = { result: Payload } | { failure: Failure };
 

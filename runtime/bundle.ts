@@ -40,7 +40,8 @@ export { type BundleProblem, WorkflowBundleError } from './bundle-errors.js';
 export interface WorkflowBundle {
   /**
    * The body of a CommonJS module, for a function with the parameters `exports`, `require` and `module`, in strict mode.
-   * It assigns `module.exports`, and requires nothing but `signalbox/workflow`.
+   * It assigns `module.exports` or, for an ES module, `module.getters`: a function for each export that returns it. It
+   * requires nothing but `signalbox/workflow`.
    */
   code: string;
   /** Source map of `code` as JSON, for createLocator. It holds the entry's folder, but no source text. */
@@ -83,7 +84,8 @@ export async function bundleWorkflows(options: { workflowsPath: string }): Promi
   const program = parseStrictly(workflowsPath, compiled, sourceMap);
   const exportNames = findExportNames(program, metafile.inputs[path.basename(entry)]?.format);
   if (exportNames?.length === 0) throw failure(workflowsPath, 'exports no workflow functions');
-  const code = requireDirectly(dropNeedlessNames(compiled, program));
+  const named = dropNeedlessNames(compiled, program);
+  const code = requireDirectly(exportNames === undefined ? named : exportDirectly(named, program));
   const hash = createHash('sha256').update(code).digest('hex');
   return { code, sourceMap, exportNames, inputs: inputFiles(metafile, path.dirname(entry)), hash, warnings };
 }
@@ -320,6 +322,24 @@ function requireDirectly(code: string): string {
   return code.replace(/__toESM\((require\("signalbox\/workflow"\))(?:, 1)?\)/g, (whole, required: string) =>
     required.padEnd(whole.length),
   );
+}
+
+/**
+ * esbuild defines the entry's exports on an object, and then all of them again on another, as accessors: a third of the work
+ * of a short execution, which asks for one of them. The functions that it makes accessors of will do. Where the object is
+ * used for anything else, as by a module that imports itself, nothing is changed. Lines stay.
+ */
+function exportDirectly(code: string, program: Program): string {
+  const namespace = exportedNamespace(program);
+  let uses = 0;
+  visit(program, undefined, (node) => {
+    if (node.type === 'Identifier' && node.name === namespace) uses++;
+  });
+  const define = new RegExp(`^__export\\(${namespace}, (?=\\{$)`, 'm');
+  const assign = new RegExp(`^module\\.exports = __toCommonJS\\(${namespace}\\);$`, 'm');
+  // Declared, defined, assigned.
+  if (uses !== 3 || !define.test(code) || !assign.test(code)) return code;
+  return code.replace(define, 'module.getters = (').replace(assign, '');
 }
 
 type Range = readonly [start: number, end: number];

@@ -57,6 +57,11 @@ export class Compactor {
     return this.#running !== undefined;
   }
 
+  /** The run is going to be written. */
+  holds(live: Live): boolean {
+    return this.#dirty.has(live);
+  }
+
   /** Durable frames of this run now stand in the journal only. */
   noted(live: Live, bytes: number): void {
     this.#dirty.add(live);
@@ -187,6 +192,7 @@ function save(
   const chunk = concat(unsaved.frames.map(({ bytes }) => bytes));
   if (chunk.length > 0) put(keys.history(runNo, through), chunk);
   put(keys.run(runNo), packRunRecord(run.toRecord(through)));
+  if (run.closeTime !== undefined) put(keys.ended(namespace, run.closeTime, runNo), EMPTY);
   if (run.needsTurn) put(keys.due(run.suspension?.since ?? run.lastTime, runNo, 'turnRetry', 0), EMPTY);
   const timeoutAt = run.timeoutAt;
   if (run.delayed && !run.closed) put(keys.due(run.firstTurnAt, runNo, 'firstTurn', 0), EMPTY);

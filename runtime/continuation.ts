@@ -1,12 +1,14 @@
 /**
- * The run after a run: what continue-as-new makes of the one before.
+ * The run after a run: what continue-as-new, and a retry policy, make of the one before.
  *
- * Owns: what the next run takes over and what it does not (semantics.md 10.2), and its id.
+ * Owns: whether a failed run is tried again, what the next run takes over and what it does not (semantics.md 10.2), its id.
  * Does not own: when it starts (deliveries.ts).
  */
 import { createHash } from 'node:crypto';
-import type { ContinueAsNewCommand, StartInfo } from '../codec/journal-entry.js';
-import type { RunInfo } from '../codec/run-record.js';
+import type { Failure } from '../codec/failure.js';
+import type { ContinueAsNewCommand, Payload, StartInfo } from '../codec/journal-entry.js';
+import type { NextRun, RunInfo } from '../codec/run-record.js';
+import { afterFailure, type RetryDecision } from './activities/retry.js';
 
 /**
  * Follows from the id of the run before, so that whoever reads that run's end in the journal knows the next one, and a
@@ -19,11 +21,38 @@ export function nextRunId(runId: string): string {
   return `${time}7${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-export function continuedInfo(
+/** Without a retry policy a run is not tried again. */
+export function retryOf(info: RunInfo, failure: Failure, now: number): RetryDecision {
+  const { retry, attempt, executionTimeoutMs, startTime, chainStartTime } = info;
+  if (retry === undefined) return { retry: false, state: 'RETRY_POLICY_NOT_SET' };
+  const since = now - (chainStartTime ?? startTime);
+  return afterFailure({ retry, scheduleToCloseMs: executionTimeoutMs }, attempt, failure, since);
+}
+
+interface Identity {
+  runNo: number;
+  /** Epoch ms. */
+  now: number;
+}
+
+/** @param args arguments of the run before */
+export function nextRunInfo(
   before: RunInfo,
-  command: ContinueAsNewCommand,
-  { runNo, now }: { runNo: number; now: number },
+  next: NextRun,
+  args: () => Payload,
+  identity: Identity,
 ): StartInfo {
+  if (next.reason === 'continueAsNew') return continuedInfo(before, next.command, identity);
+  return {
+    ...inChain(before, identity),
+    args: args(),
+    attempt: before.attempt + 1,
+    startDelayMs: next.delayMs,
+    lastFailure: next.failure,
+  };
+}
+
+function inChain(before: RunInfo, { runNo, now }: Identity): RunInfo {
   const runId = nextRunId(before.runId);
   return {
     ...before,
@@ -32,11 +61,18 @@ export function continuedInfo(
     originalRunId: runId,
     continuedFromRunId: before.runId,
     chainStartTime: before.chainStartTime ?? before.startTime,
+    startTime: now,
+  };
+}
+
+function continuedInfo(before: RunInfo, command: ContinueAsNewCommand, identity: Identity): StartInfo {
+  return {
+    ...inChain(before, identity),
     workflowType: command.workflowType,
     taskQueue: command.taskQueue,
     args: command.args,
-    startTime: now,
     attempt: 1,
+    lastFailure: undefined,
     runTimeoutMs: command.runTimeoutMs ?? before.runTimeoutMs,
     taskTimeoutMs: command.taskTimeoutMs ?? before.taskTimeoutMs,
     startDelayMs: command.backoffMs,

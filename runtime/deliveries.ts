@@ -23,9 +23,9 @@ import type {
   Sender,
   StartChildCommand,
 } from '../codec/journal-entry.js';
-import { type DeliveryKind, keys } from '../codec/keys.js';
+import { type DeliveryKind, endOf, keys, startOf } from '../codec/keys.js';
 import { encodePayload } from '../codec/payload.js';
-import type { OutboxItem, RunOutcome } from '../codec/run-record.js';
+import { followingRunId, type NextRun, type OutboxItem, type RunOutcome } from '../codec/run-record.js';
 import { RpcError, WorkflowNotFoundError } from './client/errors.js';
 import type { Clock } from './clock.js';
 import type { Live } from './live.js';
@@ -60,7 +60,7 @@ export interface DeliveryHost {
   updateFor(target: Target, request: UpdateRequest): UpdateTicket;
   terminate(target: Target, reason: string | undefined, details: undefined): Promise<void>;
   /** Starts the run that follows this one, if it is not there yet. Resolves when it is durable. */
-  continueRun(live: Live, command: Extract<OutboxItem, { kind: 'continue' }>['command']): Promise<void>;
+  continueRun(live: Live, next: NextRun): Promise<void>;
   /** Gives the run an input until it is durable or the run has closed. */
   answer(runNo: number, input: Exclude<Input, { kind: 'update' }>, done: () => void): void;
   /** Something about the run changed that no entry tells of. */
@@ -92,6 +92,12 @@ export class Deliveries {
   settled(senderRunNo: number, kind: DeliveryKind, seq: number): void {
     this.#taken.delete(`${senderRunNo} ${kind} ${seq}`);
     if (kind === 'child') this.#startTold.delete(`${senderRunNo} ${seq}`);
+  }
+
+  /** Numbers of runs that took something, as long as the sender does not know. */
+  *takers(): Generator<number> {
+    yield* this.#taken.values();
+    for (const [, value] of this.#store.range(startOf('x'), endOf('x'))) yield unpackNumber(value);
   }
 
   /** @param again it may have been done before, by this process or one before it */
@@ -219,15 +225,16 @@ export class Deliveries {
     const parentLive = parent && this.#host.live(parent.runNo);
     const waits =
       parentLive !== undefined && !parentLive.run.closed && parentLive.run.children.has(parent!.seq);
-    if (!waits || outcome === undefined || outcome.status === 'continuedAsNew') return told();
+    if (!waits || outcome === undefined || outcome.status === 'continuedAsNew' || followingRunId(outcome))
+      return told();
     const { seq, runNo } = parent!;
     // A child that is done before its parent heard of its start: both come, in this order.
     if (parentLive.run.outbox.has('startChild', seq)) this.#tellStart(parentLive, seq, firstRunId);
     this.#host.answer(runNo, { kind: 'childClosed', seq, outcome: childOutcome(outcome) }, told);
   }
 
-  async #continue(live: Live, { command }: Extract<OutboxItem, { kind: 'continue' }>): Promise<void> {
-    await this.#host.continueRun(live, command);
+  async #continue(live: Live, { next }: Extract<OutboxItem, { kind: 'continue' }>): Promise<void> {
+    await this.#host.continueRun(live, next);
     this.#done(live, 'continue', 0);
   }
 
@@ -381,7 +388,7 @@ function childOutcome(outcome: Exclude<RunOutcome, { status: 'continuedAsNew' }>
     case 'completed':
       return outcome;
     case 'failed':
-      return { ...outcome, retryState: 'RETRY_POLICY_NOT_SET' };
+      return { status: 'failed', failure: outcome.failure, retryState: outcome.retryState };
     case 'cancelled':
       return { status: 'cancelled', failure: { message: 'Workflow canceled', info: { kind: 'cancelled' } } };
     case 'terminated': {

@@ -16,18 +16,24 @@ import type { WorkflowLog } from '../codec/envelope.js';
 import { expandHistory, type HistoryEvent } from '../codec/history-event.js';
 import {
   type ActivityOutcome,
-  type ContinueAsNewCommand,
   frames,
   type Input,
   type JournalEntry,
   type Payload,
   type SignalInput,
   type StartInfo,
+  type UpdateInput,
   unpackEntry,
 } from '../codec/journal-entry.js';
 import { keys } from '../codec/keys.js';
 import { decodePayload } from '../codec/payload.js';
-import { type RunOutcome, type UpdateOutcome, unpackUpdateOutcome } from '../codec/run-record.js';
+import {
+  followingRunId,
+  type NextRun,
+  type RunOutcome,
+  type UpdateOutcome,
+  unpackUpdateOutcome,
+} from '../codec/run-record.js';
 import { type ActivityExecutor, ActivityRunner } from './activities/runner.js';
 import { Agenda, type Due } from './agenda.js';
 import {
@@ -40,13 +46,16 @@ import {
 import type { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
-import { continuedInfo } from './continuation.js';
+import { nextRunInfo } from './continuation.js';
 import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.js';
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
+import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
+import type { Namespaces } from './namespaces.js';
 import type { Pool } from './pool.js';
+import { Retention } from './retention.js';
 import type { Effect } from './run.js';
 import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
@@ -77,6 +86,7 @@ export interface HostParts {
   workflowTypes: readonly string[];
   executors: readonly ActivityExecutor[];
   limits: Limits;
+  namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
 }
@@ -91,6 +101,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #activities: ActivityRunner;
   readonly #deliveries: Deliveries;
   readonly #watches: Watches;
+  readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -143,6 +154,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       },
       limits.watchesMax,
     );
+    this.#retention = new Retention({
+      ...parts,
+      runs: this.#runs,
+      committer: this.#committer,
+      compactor: this.#compactor,
+      passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      awaited: () => this.#deliveries.takers(),
+      onError,
+    });
     this.#resume(recovered);
   }
 
@@ -160,6 +180,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     }
     this.#agenda.start();
     this.#resumeDeliveries(recovered);
+    this.#retention.start(recovered);
     // Activities are found through their own keys, so that only runs that wait for one are loaded.
     const waiting = new Set(recovered);
     for (const runNo of this.#runs.withActivities()) {
@@ -202,6 +223,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
     if (existing !== undefined) refuseBetweenRuns(existing);
+    const known = existing && request.update && this.#attachable(existing, request.update);
+    if (known !== undefined) return this.#attach(existing!, known, request);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
     return this.#startNew(request);
@@ -222,12 +245,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const { runId } = existing.run.info;
     const policy =
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
-    if (policy === 'USE_EXISTING') {
-      const signalled =
-        request.signal === undefined ? undefined : this.signal({ ...request, runId }, request.signal);
-      await Promise.all([existing.started, signalled]);
-      return { runId, started: false };
-    }
+    if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
     if (policy === 'TERMINATE_EXISTING') {
       await this.terminate(
         { ...request, runId },
@@ -244,6 +262,36 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     throw alreadyStarted(request);
   }
 
+  /** The message of a start goes to the open run. If that ends before it comes, the request is admitted anew. */
+  async #useExisting(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
+    const { namespace, workflowId, signal } = request;
+    const { runId, firstRunId } = existing.run.info;
+    const update = request.update && this.update({ namespace, workflowId }, request.update);
+    try {
+      const signalled = signal && this.signal({ namespace, workflowId }, signal);
+      await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
+      return this.#admitStart(request);
+    }
+    return { runId: update?.runId ?? runId, firstRunId, started: false, update };
+  }
+
+  /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
+  #attachable(live: Live, { id, generated }: UpdateRequest): UpdateCall | undefined {
+    const known = this.#knownUpdate(live, id, generated);
+    const unfinished = known?.stage !== 'completed' || live.run.updates.has(id);
+    return live.run.closed && unfinished ? undefined : known;
+  }
+
+  async #attach(live: Live, known: UpdateCall, request: WorkflowStart): Promise<StartAnswer> {
+    // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
+    await live.started.catch(() => undefined);
+    if (live.gone !== undefined) return this.#admitStart(request);
+    const { runId, firstRunId } = live.run.info;
+    return { runId, firstRunId, started: false, update: ticket(live, known) };
+  }
+
   #checkReuse(existing: Live, request: StartRequest): void {
     const ended = existing.run.outcome?.status;
     if (request.reusePolicy === 'REJECT_DUPLICATE') throw alreadyStarted(request);
@@ -254,21 +302,39 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   #startNew(request: WorkflowStart): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
-    const bytes = ENVELOPE_BYTES + request.args.length + (request.signal?.args.length ?? 0);
+    const { signal, update } = request;
+    const bytes =
+      ENVELOPE_BYTES + request.args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
     if (!isFromWorkflow(request)) this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
-    const inputs = request.signal === undefined ? [] : [request.signal];
-    return this.#begin(info, inputs, bytes).started.then(() => ({ runId: info.runId, started: true }));
+    const live = this.#begin(info, signal === undefined ? [] : [signal], bytes, update);
+    const call = update && live.updates.get(update.id);
+    const { runId, firstRunId } = info;
+    return live.started.then(() => ({
+      runId,
+      firstRunId,
+      started: true,
+      update: call && ticket(live, call),
+    }));
   }
 
   /** From here on the run is the latest of its workflow id. */
-  #begin(info: StartInfo, inputs: Input[], bytes: number): Live {
+  #begin(info: StartInfo, inputs: Input[], bytes: number, withUpdate?: UpdateRequest): Live {
     const live = this.#runs.admit(info);
+    const { namespace, workflowId } = info;
+    const update =
+      withUpdate && this.#updateItem({ namespace, workflowId }, live, withUpdate, admitted(live));
+    if (withUpdate !== undefined) inputs.push(updateInput(withUpdate));
     live.started = new Promise((resolve, reject) => {
-      const settle = (outcome: Outcome) =>
-        outcome.kind === 'error' ? reject(unavailable(outcome.error)) : resolve();
-      this.#threadOf(info.runNo).enqueue({ live, envelope: { kind: 'start', info, inputs }, bytes, settle });
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'error') reject(unavailable(outcome.error));
+        else resolve();
+        // Its validator may have rejected it; the start stands all the same.
+        update?.settle?.(outcome);
+      };
+      const envelope = { kind: 'start', info, inputs } as const;
+      this.#threadOf(info.runNo).enqueue({ live, envelope, bytes, settle, update });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
     live.started.catch(() => undefined);
@@ -282,23 +348,34 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (delayed) this.#agenda.add({ at: firstTurnAt, runNo, kind: 'firstTurn', seq: 0 });
   }
 
-  continueRun(live: Live, command: ContinueAsNewCommand): Promise<void> {
-    const next = this.#successor(live);
-    if (next !== undefined) return next.started;
-    if (this.#closing) return Promise.reject(closed());
-    const runNo = this.#runs.nextNo();
-    const info = continuedInfo(live.run.info, command, { runNo, now: this.#parts.clock.now() });
-    const begun = this.#begin(info, [...(command.signals ?? [])], ENVELOPE_BYTES + command.args.length);
+  continueRun(live: Live, next: NextRun): Promise<void> {
+    const begun = this.#successor(live) ?? this.#continue(live, next);
+    return begun?.started ?? Promise.reject(closed());
+  }
+
+  #continue(live: Live, next: NextRun): Live | undefined {
+    if (this.#closing) return undefined;
+    const identity = { runNo: this.#runs.nextNo(), now: this.#parts.clock.now() };
+    const info = nextRunInfo(live.run.info, next, () => this.#argsOf(live), identity);
+    const signals = next.reason === 'continueAsNew' ? (next.command.signals ?? []) : [];
+    const begun = this.#begin(info, [...signals], ENVELOPE_BYTES + info.args.length);
     if (live.pending > 0 || live.follows !== undefined) {
       live.followedBy = begun;
       begun.follows = live;
     }
-    return begun.started;
+    return begun;
   }
 
-  /** The run that a continued one goes on as. */
+  /** Only the history keeps them. */
+  #argsOf(live: Live): Payload {
+    for (const entry of this.#entries(live)) if (entry.kind === 'started') return entry.info.args;
+    throw new InvariantError(`The history of run ${live.run.info.runId} does not begin with its start`);
+  }
+
+  /** The run that a closed one goes on as. */
   #successor({ run }: Live): Live | undefined {
-    return run.outcome?.status === 'continuedAsNew' ? this.#runs.byRunId(run.outcome.newRunId) : undefined;
+    const runId = followingRunId(run.outcome);
+    return runId === undefined ? undefined : this.#runs.byRunId(runId);
   }
 
   /** All that was under way to this run has come by: what was held for the next one goes after it. */
@@ -383,10 +460,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     return send(live);
   }
 
-  #inputEnvelope({ run, retry }: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+  #inputEnvelope(live: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+    const { run, retry } = live;
     const { runNo } = run;
-    if (retry === undefined) return { kind: 'input', runNo, input };
-    retry.noted = true;
+    if (retry === undefined && !rests(live)) return { kind: 'input', runNo, input };
+    if (retry !== undefined) retry.noted = true;
     return {
       kind: 'note',
       runNo,
@@ -460,7 +538,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
           );
       };
       const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-      this.#enqueue({ live, envelope, bytes, settle });
+      if (rests(live)) this.#threadOf(live.run.runNo).hold({ live, envelope, bytes, settle });
+      else this.#enqueue({ live, envelope, bytes, settle });
     });
   }
 
@@ -500,20 +579,26 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const bytes = ENVELOPE_BYTES + request.args.length;
     if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
     this.#requireUpdateRoom(live);
-    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live };
+    const call = admitted(live);
     this.#sendUpdate(target, live, request, call);
     return ticket(live, call);
   }
 
   #sendUpdate(target: Target, live: Live, request: UpdateRequest, call: UpdateCall, sent?: 'again'): void {
-    live.updates.set(request.id, call);
-    call.live = live;
-    const input: Input = { kind: 'update', ...request, generated: request.generated || undefined };
-    const bytes = ENVELOPE_BYTES + request.args.length;
-    const settle = (outcome: Outcome) => this.#updateSettled(target, live, request, call, outcome);
-    const item: Item = { live, envelope: { kind: 'input', runNo: live.run.runNo, input }, bytes, settle };
+    const item = this.#updateItem(target, live, request, call);
     if (live.retry === undefined) this.#enqueue(item, sent);
     else this.#threadOf(live.run.runNo).hold(item);
+  }
+
+  #updateItem(target: Target, live: Live, request: UpdateRequest, call: UpdateCall): Item {
+    live.updates.set(request.id, call);
+    call.live = live;
+    return {
+      live,
+      envelope: { kind: 'input', runNo: live.run.runNo, input: updateInput(request) },
+      bytes: ENVELOPE_BYTES + request.args.length,
+      settle: (outcome) => this.#updateSettled(target, live, request, call, outcome),
+    };
   }
 
   #requireUpdateRoom(live: Live): void {
@@ -624,14 +709,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   async history(target: Target): Promise<HistoryEvent[]> {
     const live = this.#find(target);
     await live.started;
-    const { outcome } = live.run;
-    const nextRunId = outcome?.status === 'continuedAsNew' ? outcome.newRunId : undefined;
-    return expandHistory(this.#entries(live), { nextRunId });
+    return expandHistory(this.#entries(live), { nextRunId: followingRunId(live.run.outcome) });
   }
 
   *#entries(live: Live): Generator<JournalEntry> {
     for (const chunk of this.#runs.history(live)) {
-      for (const frame of frames(chunk)) yield unpackEntry(frame.body);
+      for (const frame of frames(chunk)) yield unpackEntry(frame.body, live.run.info.identity);
     }
   }
 
@@ -745,6 +828,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     this.#release(live);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
+    this.#retention.closed(live);
   }
 
   startFailed(live: Live, error: Error): void {
@@ -763,7 +847,17 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       cause,
       attempt,
     });
+    if (attempt >= this.#parts.limits.updateTurnAttemptsMax) this.#refuseUpdates(live, attempt, message);
     this.#retryLater(live, message);
+  }
+
+  /** One of them may be what makes the turn fail; without them the run goes on if it can. */
+  #refuseUpdates(live: Live, attempt: number, message: string): void {
+    const text =
+      `The turn of workflow ${live.run.info.workflowId} that would take the update has failed ${attempt} times ` +
+      `(limits.updateTurnAttemptsMax), so it was not accepted and had no effect. Send it again when the workflow is mended: ${message}`;
+    const error = new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
+    this.#threadOf(live.run.runNo).refuseHeldUpdates(live, error);
   }
 
   turnSucceeded(live: Live): void {
@@ -781,6 +875,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   #retryLater(live: Live, message: string): void {
     const { turnRetryMsMin, turnRetryMsMax } = this.#parts.limits;
+    live.roused = true;
     const attempt = (live.retry?.attempt ?? 0) + 1;
     const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
     live.retry?.stop();
@@ -862,7 +957,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   /** Unless a message came first. */
   #firstTurn(live: Live): boolean {
     if (!live.run.delayed) return false;
-    if (live.retry === undefined) this.#enqueueRetry(live, 'first');
+    if (live.retry !== undefined) return true;
+    live.roused = true;
+    this.#enqueueRetry(live, 'first');
+    this.#release(live);
     return true;
   }
 
@@ -977,6 +1075,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
       watches: this.#watches.size,
+      runsRemoved: this.#retention.removed,
     };
   }
 
@@ -984,6 +1083,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   async drain(): Promise<void> {
     this.#closing = true;
     this.#agenda.close();
+    await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
     this.#watches.close(closed);
@@ -1003,6 +1103,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
 const INTERRUPTED = 'The process ended before the turn could be tried again';
 const COMPLETED = 'workflow execution already completed';
+
+/** The run waits for its time, and what comes waits with it. */
+function rests({ run, roused }: Live): boolean {
+  return run.resting && !roused;
+}
 
 /** The next run of a continued one could not be begun yet, because the disk failed: its id is neither free nor answered for. */
 function refuseBetweenRuns({ run }: Live): void {
@@ -1064,6 +1169,14 @@ function unavailable(cause: Error): RpcError {
 const endKey = (runNo: number, seq: number): string => `activity end ${runNo} ${seq}`;
 const retryKey = (runNo: number, seq: number): string => `activity retry ${runNo} ${seq}`;
 
+function updateInput(request: UpdateRequest): UpdateInput {
+  return { kind: 'update', ...request, generated: request.generated || undefined };
+}
+
+function admitted(live: Live): UpdateCall {
+  return { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live };
+}
+
 function done(outcome: UpdateOutcome): UpdateCall {
   return { stage: 'completed', outcome, error: undefined, waiters: [], live: undefined };
 }
@@ -1082,6 +1195,11 @@ function ticket(live: Live, call: UpdateCall): UpdateTicket {
   return {
     get runId() {
       return (call.live ?? live).run.info.runId;
+    },
+    get waitsFor() {
+      const { retry } = call.live ?? live;
+      if (reached(call, 'accepted') || retry === undefined) return undefined;
+      return `the turn that would take it fails and is tried again: ${retry.message}`;
     },
     async reached(stage) {
       if (!reached(call, stage))
@@ -1114,7 +1232,8 @@ function startInfo(request: WorkflowStart, runNo: number, runId: string, now: nu
     memo: request.memo,
     searchAttributes: request.searchAttributes,
     headers: request.headers,
-    startDelayMs: request.startDelayMs || undefined,
+    // An update needs a turn, so it ends the delay as soon as it comes.
+    startDelayMs: request.update === undefined ? request.startDelayMs || undefined : undefined,
     ...(request.parent && family(request.parent)),
   };
 }

@@ -28,6 +28,8 @@ export interface Item {
   /** Size for the queue's limit. */
   bytes: number;
   settle: ((outcome: Outcome) => void) | undefined;
+  /** Of a start: its update, as the message that it becomes when the first turn fails. */
+  update?: Item | undefined;
 }
 
 export type UpdateStage = 'admitted' | 'accepted' | 'completed';
@@ -74,7 +76,9 @@ export class Live {
   pending = 0;
   /** Failed attempts of the turn at hand; undefined while turns succeed. */
   retry: TurnRetry | undefined;
-  /** Updates that wait for the turn that is tried again. */
+  /** The turn that was put off is under way, or has been tried: from now on messages go straight to it. */
+  roused = false;
+  /** Messages that wait for the turn that is tried again, for its time, or for those before them. */
   held: Item[] = [];
   readonly updates = new Map<string, UpdateCall>();
   /** Signals by request id that are on their way, so that a second one can wait for the first. */

@@ -12,6 +12,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import v8 from 'node:v8';
 import vm from 'node:vm';
+import type { WorkflowExports } from '../actors/activation.js';
 import type { Frame } from '../actors/current.js';
 import { READ_ONLY_NAME } from '../actors/sandbox/instrument.js';
 import type { Realm } from '../actors/sandbox/realm-entry.js';
@@ -24,9 +25,9 @@ export interface SandboxOptions {
 export interface Sandbox {
   readonly realm: Realm;
   /** Evaluates the user's modules once more, for one execution. */
-  load(): Record<string, unknown>;
+  load(): WorkflowExports;
   /** Evaluates them for no execution at all, to see what they export. Throws what they throw. */
-  probe(): Record<string, unknown>;
+  probe(): WorkflowExports;
   /** Runs all promise jobs that are due. */
   drain(): void;
   /** A rejection that nobody handled since the last call, if there was one. */
@@ -83,10 +84,16 @@ const INTRINSICS = `const {${[
   'ArrayBuffer,DataView,Uint8Array,Int8Array,Uint16Array,Int16Array,Uint32Array,Int32Array,Float32Array,Float64Array',
 ].join(',')}}=globalThis;`;
 
+/** As runtime/bundle.ts says: the script sets one of the two. */
+interface WorkflowModule {
+  exports: Record<string, unknown>;
+  getters?: Record<string, () => unknown>;
+}
+
 type WorkflowFactory = (
   exports: Record<string, unknown>,
   require: (name: string) => unknown,
-  module: { exports: Record<string, unknown> },
+  module: WorkflowModule,
   globalThis: unknown,
   readOnly: unknown,
 ) => void;
@@ -98,14 +105,19 @@ function compileWorkflows(context: vm.Context, code: string): WorkflowFactory {
   return new vm.Script(source, { filename: 'workflows.js' }).runInContext(context) as WorkflowFactory;
 }
 
-function evaluate(factory: WorkflowFactory, realm: Realm, globalThis: object): Record<string, unknown> {
-  const module = { exports: {} as Record<string, unknown> };
+function evaluate(factory: WorkflowFactory, realm: Realm, globalThis: object): WorkflowExports {
+  const module: WorkflowModule = { exports: {} };
   const require = (name: string): unknown => {
     if (WORKFLOW_MODULES.has(name)) return realm.workflow;
     throw new Error(`Module '${name}' is not available in workflows`);
   };
   factory(module.exports, require, module, globalThis, realm.readOnly);
-  return module.exports;
+  const { exports, getters } = module;
+  if (getters === undefined) return { names: () => Object.keys(exports), get: (name) => exports[name] };
+  return {
+    names: () => Object.keys(getters),
+    get: (name) => (Object.hasOwn(getters, name) ? getters[name]!() : undefined),
+  };
 }
 
 const FRAME = Symbol('async frame');

@@ -17,20 +17,22 @@ import type {
   Frame,
   Input,
   JournalEntry,
+  RetryState,
   StartInfo,
   TurnFailureCause,
 } from '../codec/journal-entry.js';
 import type { DeliveryKind } from '../codec/keys.js';
-import type {
-  ActivityRecord,
-  ChildRecord,
-  OutboxItem,
-  RunInfo,
-  RunOutcome,
-  RunRecord,
-  UpdateOutcome,
+import {
+  type ActivityRecord,
+  type ChildRecord,
+  followingRunId,
+  type OutboxItem,
+  type RunInfo,
+  type RunOutcome,
+  type RunRecord,
+  type UpdateOutcome,
 } from '../codec/run-record.js';
-import { nextRunId } from './continuation.js';
+import { nextRunId, retryOf } from './continuation.js';
 import { InvariantError } from './errors.js';
 import { Outbox } from './outbox.js';
 import { type Delivery, emptyUnsaved, putBack, type Unsaved } from './unsaved.js';
@@ -160,6 +162,11 @@ export class Run {
     return !this.turned && this.info.startDelayMs !== undefined;
   }
 
+  /** A run that follows another waits for its time whatever is sent to it (a start that was put off does not). */
+  get resting(): boolean {
+    return this.delayed && this.info.continuedFromRunId !== undefined;
+  }
+
   /** Epoch ms at which the first turn is due, if it was put off. */
   get firstTurnAt(): number {
     return instant(this.info.startTime + (this.info.startDelayMs ?? 0));
@@ -257,7 +264,7 @@ export class Run {
         this.#close('terminated', { status: 'terminated', reason: entry.reason }, entry.time, effects);
         break;
       case 'timedOut':
-        this.#close('timedOut', { status: 'timedOut', retryState: entry.retryState }, entry.time, effects);
+        this.#timeOut(entry, effects);
         break;
     }
     return effects;
@@ -396,12 +403,7 @@ export class Run {
           effects,
         );
       case 'failWorkflow':
-        return this.#close(
-          'failWorkflow',
-          { status: 'failed', failure: command.failure },
-          entry.time,
-          effects,
-        );
+        return this.#fail(command.failure, entry.time, effects);
       case 'cancelWorkflow':
         return this.#close('cancelWorkflow', { status: 'cancelled' }, entry.time, effects);
       case 'patch':
@@ -426,7 +428,10 @@ export class Run {
         // It is on its way by now, and the workflow does not wait for it any more.
         return;
       case 'continueAsNew':
-        this.#ask({ kind: 'continue', seq: 0, command: owned(command) }, effects);
+        this.#ask(
+          { kind: 'continue', seq: 0, next: { reason: 'continueAsNew', command: owned(command) } },
+          effects,
+        );
         return this.#close(
           'continueAsNew',
           { status: 'continuedAsNew', newRunId: nextRunId(this.info.runId) },
@@ -438,6 +443,33 @@ export class Run {
           `Command '${(command as { kind: string }).kind}' of run ${this.info.runId} is not known to this version`,
         );
     }
+  }
+
+  #fail(failure: Failure, time: number, effects: Effect[]): void {
+    const again = this.#tryAgain(failure, time, effects);
+    this.#close('failWorkflow', { status: 'failed', failure, ...again }, time, effects);
+  }
+
+  /** What is tried again is a run that took too long, not a chain that did. */
+  #timeOut({ time, retryState }: Extract<JournalEntry, { kind: 'timedOut' }>, effects: Effect[]): void {
+    const failure: Failure = {
+      message: 'Workflow execution timed out',
+      info: { kind: 'timeout', timeoutType: 'START_TO_CLOSE' },
+    };
+    const again = this.info.retry === undefined ? { retryState } : this.#tryAgain(failure, time, effects);
+    this.#close('timedOut', { status: 'timedOut', ...again }, time, effects);
+  }
+
+  #tryAgain(
+    failure: Failure,
+    time: number,
+    effects: Effect[],
+  ): { retryState: RetryState; newRunId?: string } {
+    const decision = retryOf(this.info, failure, time);
+    if (!decision.retry) return { retryState: decision.state };
+    const { delayMs } = decision;
+    this.#ask({ kind: 'continue', seq: 0, next: { reason: 'retry', delayMs, failure } }, effects);
+    return { retryState: 'IN_PROGRESS', newRunId: nextRunId(this.info.runId) };
   }
 
   #close(event: ExecutionEvent, outcome: RunOutcome, time: number, effects: Effect[]): void {
@@ -465,7 +497,7 @@ export class Run {
       this.#ask({ kind: 'closeChild', seq, workflowId, policy: parentClosePolicy }, effects);
     }
     this.children.clear();
-    if (this.info.parent !== undefined && this.outcome?.status !== 'continuedAsNew')
+    if (this.info.parent !== undefined && followingRunId(this.outcome) === undefined)
       this.#ask({ kind: 'tellParent', seq: 0 }, effects);
   }
 

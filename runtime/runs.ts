@@ -2,7 +2,7 @@
  * The directory of runs: by number, by run id, and the latest run of a workflow id.
  *
  * Owns: which runs are in the host's memory, loading the others from the store when asked for, numbering new ones.
- * Does not own: what happens to a run (run.ts), moving its entries into the store (compactor.ts).
+ * Does not own: what happens to a run (run.ts), moving its entries into the store (compactor.ts), removing it (retention.ts).
  *
  * A run is kept while something goes on with it or the store lacks some of it; otherwise the store is its only place.
  */
@@ -31,12 +31,17 @@ export class Runs {
   readonly #byRunId = new Map<string, Live>();
   /** Runs loaded because somebody asked for them, oldest first. Nothing may come of it, so they are looked at again. */
   readonly #visited: Live[] = [];
+  /** Runs that are being removed; nobody finds them any more. */
+  readonly #hidden = new Set<number>();
   #lastNo = 0;
 
   constructor(store: Store) {
     this.#store = store;
     for (const [key] of store.range(startOf('r'), endOf('r'), { reverse: true, limit: 1 }))
       this.#lastNo = readNumber(key, 0);
+    // The run with the highest number may have been removed. Numbers are never given twice: rows of it may be left.
+    const highest = store.get(keys.highestRun());
+    if (highest !== undefined) this.#lastNo = Math.max(this.#lastNo, unpackNumber(highest));
   }
 
   get inMemory(): number {
@@ -49,6 +54,11 @@ export class Runs {
 
   nextNo(): number {
     return ++this.#lastNo;
+  }
+
+  /** The highest number given so far. */
+  get lastNo(): number {
+    return this.#lastNo;
   }
 
   get(runNo: number): Live | undefined {
@@ -116,6 +126,18 @@ export class Runs {
     this.#remove(live);
   }
 
+  /** The run is about to be removed from the store: from here on it is not found, as if it had been. It must be idle. */
+  hide(runNo: number): void {
+    const live = this.#byNo.get(runNo);
+    if (live !== undefined) this.#remove(live);
+    this.#hidden.add(runNo);
+  }
+
+  /** The removal is over; whether the run is still there, the store says. */
+  unhide(runNo: number): void {
+    this.#hidden.delete(runNo);
+  }
+
   /** Numbers of runs that the store knows to have unsettled activities. */
   withActivities(): Set<number> {
     const found = new Set<number>();
@@ -145,6 +167,7 @@ export class Runs {
   }
 
   #load(runNo: number): Live | undefined {
+    if (this.#hidden.has(runNo)) return undefined;
     const value = this.#store.get(keys.run(runNo));
     if (value === undefined) return undefined;
     const activities = [...this.#store.range(keys.activity(runNo, 0), keys.activity(runNo + 1, 0))];
@@ -203,8 +226,8 @@ export class Runs {
     for (const [key, value] of this.#store.range(startOf('j'), endOf('j'))) {
       lastSeq = readNumber(key, 0);
       for (const frame of frames(value)) {
-        const entry = unpackEntry(frame.body);
         let live = this.get(frame.runNo);
+        const entry = unpackEntry(frame.body, live?.run.info.identity);
         if (live === undefined) {
           if (entry.kind !== 'started')
             throw new InvariantError(

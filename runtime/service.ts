@@ -52,6 +52,8 @@ export interface StartRequest {
 
 export interface StartAnswer {
   runId: string;
+  /** The chain's first run; another than runId only where an open run was used that continues one. */
+  firstRunId: string;
   /** False when an open run was used. */
   started: boolean;
   /** Of the request's update. */
@@ -118,6 +120,8 @@ export interface UpdateRequest {
 
 export interface UpdateTicket {
   runId: string;
+  /** Why it is not accepted yet, when the workflow is in trouble. */
+  readonly waitsFor: string | undefined;
   /** Resolves at the stage, or earlier when the update is rejected or done. */
   reached(stage: 'accepted' | 'completed'): Promise<UpdateOutcome | undefined>;
 }

@@ -289,8 +289,8 @@ export class Shard {
 
   #journal(runNo: number, entry: JournalEntry): void {
     const events = eventCount(entry);
-    const body = packEntry(entry);
     const actor = this.#actors.get(runNo);
+    const body = packEntry(entry, actor?.activation.info.identity);
     // The first turn is notable whatever it holds: from then on there is state to ask for.
     const first = entry.kind === 'turn' && actor?.turned === false;
     this.#writer.add(runNo, body, events, first || isNotable(entry));
@@ -341,8 +341,10 @@ export class Shard {
     this.#lost.delete(runNo);
     try {
       for (const chunk of chunks) {
-        for (const frame of frames(chunk))
-          this.#replay(runNo, unpackEntry(frame.body), frame.events, frame.body.length);
+        for (const { body, events } of frames(chunk)) {
+          const starter = this.#actors.get(runNo)?.activation.info.identity;
+          this.#replay(runNo, unpackEntry(body, starter), events, body.length);
+        }
       }
     } catch (error) {
       this.#actors.delete(runNo);

@@ -143,6 +143,14 @@ export class Thread {
     this.#schedule();
   }
 
+  /** Gives up the updates of clients that are held for the run: they had no effect. Workflows that sent one wait on. */
+  refuseHeldUpdates(live: Live, error: Error): void {
+    const refused = live.held.filter(({ envelope }) => isClientUpdate(envelope));
+    live.held = live.held.filter(({ envelope }) => !isClientUpdate(envelope));
+    live.pending += refused.length;
+    for (const item of refused) this.#settle(item, { kind: 'error', error });
+  }
+
   /** Resolves when nothing is queued, in flight or waiting for its commit. */
   async drained(): Promise<void> {
     do {
@@ -377,7 +385,9 @@ export class Thread {
     live.run.append(frame, seq);
     // A turn of a suspended run ends its suspension, whatever is in it.
     const notable = frame.notable || live.run.suspension !== undefined;
-    const entry: JournalEntry | undefined = notable ? unpackEntry(frame.body) : undefined;
+    const entry: JournalEntry | undefined = notable
+      ? unpackEntry(frame.body, live.run.info.identity)
+      : undefined;
     host.applied(live, frame.bytes.length, entry === undefined ? [] : live.run.apply(entry));
     return live;
   }
@@ -412,6 +422,8 @@ export class Thread {
     this.#deactivate(live);
     for (const at of failure.updates) {
       const item = index[at];
+      // The start stands; only the update that came with it waits.
+      if (item?.update !== undefined) this.hold(item.update);
       if (item === undefined || item.envelope.kind !== 'input') continue;
       answered.add(item);
       item.live.pending--;
@@ -442,7 +454,10 @@ export class Thread {
     // These answers show what is lost.
     const answers = [...this.#gated.values()].flat();
     this.#gated.clear();
-    for (const { item } of answers) this.#settle(item, { kind: 'error', error });
+    this.#discard(
+      answers.map(({ item }) => item),
+      error,
+    );
   }
 
   #forgetAll(): void {
@@ -547,15 +562,7 @@ export class Thread {
       notes.push(note({ kind: 'started', time, info }, item.settle));
       const received = inputs.filter((input) => input.kind !== 'update');
       if (received.length > 0) notes.push(note({ kind: 'received', time, inputs: received }));
-      for (const input of inputs) {
-        if (input.kind === 'update')
-          this.hold({
-            live: offender,
-            envelope: { kind: 'input', runNo, input },
-            bytes: 0,
-            settle: undefined,
-          });
-      }
+      if (item.update !== undefined) this.hold(item.update);
     }
     if (offender.retry === undefined)
       notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
@@ -584,6 +591,10 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+function isClientUpdate(envelope: Envelope): boolean {
+  return envelope.kind === 'input' && envelope.input.kind === 'update' && envelope.input.sender === undefined;
 }
 
 /** A start whose first turn comes later: until then there is nothing to hold. */

@@ -17,7 +17,7 @@
  * has and shares the newest, and at most one query per question is under way.
  */
 import type { Payload } from '../codec/journal-entry.js';
-import type { RunOutcome } from '../codec/run-record.js';
+import { followingRunId, type RunOutcome } from '../codec/run-record.js';
 import { GrpcStatus, QueryRejectedError, RpcError, WorkflowNotFoundError } from './client/errors.js';
 import type { Live } from './live.js';
 import type { QueryReject, Target } from './service.js';
@@ -329,8 +329,9 @@ export class Watch implements AsyncIterableIterator<Payload> {
   async #look(phase: Extract<Phase, { kind: 'watching' }>): Promise<Payload | undefined> {
     const { topic } = phase;
     const { outcome } = topic;
-    if (outcome?.status === 'continuedAsNew' && this.#request.target.runId === undefined) {
-      this.follow(outcome.newRunId);
+    const nextRunId = this.#request.target.runId === undefined ? followingRunId(outcome) : undefined;
+    if (nextRunId !== undefined) {
+      this.follow(nextRunId);
     } else if (phase.seen < topic.changes) {
       return this.#ask(phase);
     } else if (outcome !== undefined) {

@@ -47,7 +47,7 @@ function workflowTypes({ slot }: WorkerTask): string[] {
   marker.turn(0);
   try {
     const exports = sandbox.probe();
-    return Object.keys(exports).filter((name) => typeof exports[name] === 'function');
+    return exports.names().filter((name) => typeof exports.get(name) === 'function');
   } finally {
     marker.idle();
   }

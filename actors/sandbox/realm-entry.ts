@@ -5,7 +5,7 @@
  * Owns: the list of what crosses. Who calls it: runtime/realm.ts, and only that.
  */
 import type { StartInfo } from '../../codec/journal-entry.js';
-import { Activation, type LoadWorkflows } from '../activation.js';
+import { Activation, type LoadWorkflows, type WorkflowExports } from '../activation.js';
 import { asyncContext, setCurrent } from '../current.js';
 import { toFailure } from '../failures.js';
 import * as workflow from '../workflow.js';
@@ -31,7 +31,7 @@ function createActivation(info: StartInfo, load: LoadWorkflows): Activation {
 }
 
 /** A module may set handlers while it is evaluated, so even a look at its exports needs an execution to belong to. */
-function probe(load: LoadWorkflows): Record<string, unknown> {
+function probe(load: LoadWorkflows): WorkflowExports {
   setCurrent(createActivation(PROBE, load));
   try {
     return load();

@@ -6,21 +6,23 @@
 import type { Payload } from '../../codec/journal-entry.js';
 import { decodePayload } from '../../codec/payload.js';
 
-/** @param rethrow turns an error of the service into the one that callers know */
+/** @param next how the next answer is asked for; after an error of it the watch is over */
 export function decodedWatch<Ret>(
   answers: AsyncIterableIterator<Payload>,
-  rethrow: (error: unknown) => never,
+  next: () => Promise<IteratorResult<Payload, undefined>>,
 ): AsyncIterableIterator<Ret> {
+  let over = false;
   const end = async (): Promise<IteratorResult<Ret, undefined>> => {
+    over = true;
     await answers.return?.();
     return { done: true, value: undefined };
   };
   return {
     async next() {
-      const { done, value } = await answers.next().catch(rethrow);
-      if (done === true) return { done, value: undefined };
+      if (over) return end();
       try {
-        return { done: false, value: decodePayload(value) as Ret };
+        const { done, value } = await next();
+        return done === true ? { done, value } : { done: false, value: decodePayload(value) as Ret };
       } catch (error) {
         // A loop does not end an iterator that threw.
         await end();

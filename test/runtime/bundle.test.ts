@@ -78,7 +78,7 @@ describe('bundle', () => {
     const context = vm.createContext({}, { codeGeneration: { strings: false, wasm: false } });
     const source = `(function (exports, require, module) { "use strict"; ${bundle.code}\n})`;
     const body = vm.runInContext(source, context, { filename: 'bundle.js' });
-    const module = { exports: {} };
+    const module: { exports: object; getters?: Record<string, () => unknown> } = { exports: {} };
     body(
       module.exports,
       (name: string) => {
@@ -87,6 +87,8 @@ describe('bundle', () => {
       },
       module,
     );
+    for (const [name, get] of Object.entries(module.getters ?? {}))
+      Object.defineProperty(module.exports, name, { get, enumerable: true });
     return { exports: module.exports, required };
   }
 
@@ -134,6 +136,18 @@ describe('bundle', () => {
       expect(await exports.nap()).to.equal(undefined);
       expect(exports.nap.name).to.equal('nap');
       expect(required).to.deep.equal(['signalbox/workflow']);
+    });
+
+    it('bundle: exports of an ES module -> functions that give them; a module that looks at itself keeps its object', async () => {
+      const plain = await bundleOf({ 'w.js': 'export const a = () => 1; export default () => 2;' });
+      expect(plain.code).to.match(/module\.getters = /);
+      expect(evaluate(plain).exports.a()).to.equal(1);
+      expect(evaluate(plain).exports.default()).to.equal(2);
+      const itself = await bundleOf({
+        'w.js': `import * as self from './w.js'; export const f = () => Object.keys(self);`,
+      });
+      expect(itself.code).not.to.match(/module\.getters = /);
+      expect(evaluate(itself).exports.f()).to.deep.equal(['f']);
     });
 
     it('bundle: `export =` in TypeScript -> module.exports is what it names', async () => {

@@ -5,6 +5,7 @@ import type { RunOutcome } from '../../codec/run-record.js';
 import {
   GrpcStatus,
   isGrpcCancelledError,
+  isGrpcDeadlineError,
   QueryNotRegisteredError,
   QueryRejectedError,
   RpcError,
@@ -292,6 +293,33 @@ describe('watch', () => {
       expect(await answers).to.deep.equal(['ended: well']);
     });
 
+    it('execution continues as new: a watch of the workflow id goes on with the next run, one of the run ends', async () => {
+      const { workflowId } = await shared.start('holds');
+      const handle = shared.client.getHandle(workflowId);
+      const first = shared.client.getHandle(workflowId, (await handle.describe()).runId);
+      const [chain, run] = [handle.watch('state'), first.watch('state')];
+      await Promise.all([chain.next(), run.next()]);
+      const next = chain.next();
+      await handle.signal('set', 'handed over');
+      expect([(await next).value, (await run.next()).value]).to.deep.equal(['handed over', 'handed over']);
+      const [of2, of1] = [all(chain), all(run)];
+      await handle.signal('end', 'continue');
+      expect(await of1).to.deep.equal(['ended: continue']);
+      await handle.signal('set', 'in the second run');
+      await pause();
+      await handle.signal('end', 'continue');
+      await pause();
+      await handle.signal('end', 'well');
+      const seen = await of2;
+      // The end of the first run may be seen or not: the latest answer wins.
+      expect(seen.filter((value) => value !== 'ended: continue')).to.deep.equal([
+        'handed over, continued',
+        'in the second run',
+        'in the second run, continued',
+        'ended: well',
+      ]);
+    });
+
     it('another execution under the same workflow id: is not watched', async () => {
       const handle = await shared.start('holds');
       const answers = all(handle.watch('state'));
@@ -391,6 +419,33 @@ describe('watch', () => {
       const client = shared.client.withOptions({ queryRejectCondition: 'NOT_OPEN' });
       const error = await rejection(client.getHandle(handle.workflowId).watch('state').next());
       expect(error).to.be.instanceOf(QueryRejectedError);
+    });
+
+    it('withAbortSignal, withDeadline: end the watch that was made inside, also one that nobody reads', async () => {
+      const clock = new ManualClock();
+      const test = await open({ clock });
+      const handle = await test.start('holds');
+      const abort = new AbortController();
+      const make = async () => handle.watch('state');
+      const [waiting, unread] = [
+        await test.client.withAbortSignal(abort.signal, make),
+        await test.client.withAbortSignal(abort.signal, make),
+      ];
+      await Promise.all([waiting.next(), unread.next()]);
+      const next = rejection(waiting.next());
+      await pause();
+      abort.abort();
+      expect(watches(test)).to.equal(0);
+      expect(isGrpcCancelledError(await next)).to.equal(true);
+      expect(isGrpcCancelledError(await rejection(unread.next()))).to.equal(true);
+      const timed = await test.client.withDeadline(clock.now() + 1_000, make);
+      await timed.next();
+      const late = rejection(timed.next());
+      await pause();
+      clock.advance(1_000);
+      expect(isGrpcDeadlineError(await late)).to.equal(true);
+      expect(watches(test)).to.equal(0);
+      expect((await timed.next()).done).to.equal(true);
     });
 
     it('more watches than limits.watchesMax: refused; room again when one ends', async () => {
