@@ -39,6 +39,18 @@ export {
   type UntypedActivities,
 } from './activities.js';
 export {
+  type EnhancedStackTrace,
+  enhancedStackTraceQuery,
+  type HandlerMetadata,
+  type StackTrace,
+  type StackTraceFileLocation,
+  type StackTraceFileSlice,
+  type StackTraceSDKInfo,
+  stackTraceQuery,
+  type WorkflowMetadata,
+  workflowMetadataQuery,
+} from './built-in-queries.js';
+export {
   ChildWorkflowCancellationType,
   type ChildWorkflowHandle,
   type ChildWorkflowOptions,
@@ -303,10 +315,4 @@ export const log = {
   info: logger('INFO'),
   warn: logger('WARN'),
   error: logger('ERROR'),
-};
-
-export const stackTraceQuery: QueryDefinition<string> = { type: 'query', name: '__stack_trace' };
-export const workflowMetadataQuery: QueryDefinition<unknown> = {
-  type: 'query',
-  name: '__temporal_workflow_metadata',
 };

@@ -69,6 +69,7 @@ import type {
   UpdateTicket,
   WorkflowService,
 } from './service.js';
+import { isStackTraceQuery, type StackTraces } from './stack-trace.js';
 import type { Store } from './store/store.js';
 import { Thread, type ThreadHost } from './thread.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
@@ -89,6 +90,7 @@ export interface HostParts {
   namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
+  stackTraces: StackTraces;
 }
 
 export class Host implements WorkflowService, ThreadHost, DeliveryHost {
@@ -526,6 +528,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 
   #ask(live: Live, name: string, args: Payload): Promise<Payload> {
+    return isStackTraceQuery(name) ? this.#askWhereItWaits(live, name) : this.#sendQuery(live, name, args);
+  }
+
+  async #askWhereItWaits(live: Live, name: string): Promise<Payload> {
+    const found = live.run.closed ? undefined : await this.#sendQuery(live, name, new Uint8Array());
+    return this.#parts.stackTraces.answer(name, found);
+  }
+
+  #sendQuery(live: Live, name: string, args: Payload): Promise<Payload> {
     const bytes = ENVELOPE_BYTES + args.length;
     return new Promise((resolve, refuse) => {
       const settle = (outcome: Outcome) => {
