@@ -216,7 +216,10 @@ export function uuid4(): string {
 export interface UnsafeWorkflowInfo {
   /** The real clock; not the same on replay. */
   readonly now: () => number;
+  /** Also in a query handler, where nothing happens for the first time either. */
   readonly isReplaying: boolean;
+  /** On replay only. */
+  readonly isReplayingHistoryEvents: boolean;
 }
 
 /** A snapshot of what is known about the execution that runs. Times are Dates, durations ms. */
@@ -263,7 +266,11 @@ export function workflowInfo(): WorkflowInfo {
     continueAsNewSuggested: historyLength >= SUGGEST_AT_EVENTS || historySize >= SUGGEST_AT_BYTES,
     memo: activation.memo ?? {},
     searchAttributes: activation.searchAttributes ?? {},
-    unsafe: { now: () => activation.wallClock(), isReplaying: activation.replaying },
+    unsafe: {
+      now: () => activation.wallClock(),
+      isReplaying: activation.replaying || activation.querying,
+      isReplayingHistoryEvents: activation.replaying,
+    },
   };
 }
 

@@ -1,9 +1,11 @@
 /**
  * Where workflow code waits: the stacks of its unsettled promises.
  *
- * Nothing is noted while workflows run, since a stack costs more than a turn. Whoever asks has the run replayed into an
- * activation of its own, and here, for as long as that takes, every promise is noted with the stack that made it. What is
- * unsettled at the end are the waits. (A stack per promise in every turn took a fifth of the signals a second; this, nothing.)
+ * Nothing is noted while workflows run, since a stack costs more than a turn. (Measured: with a stack for every promise of
+ * every turn, 13,000 signals a second were left of 110,000; this way none is lost.) Whoever asks has the run replayed into
+ * an activation of its own: once to see which promises stay unsettled, and once more, which makes the same promises in the
+ * same order (D5), to take the stacks of those and no others. A run of
+ * 20,000 signals takes 0.1 s; with every stack it took 2 s.
  *
  * Two kinds of promises tell where code waits:
  *
@@ -42,30 +44,49 @@ interface Made {
 /** Takes the stack when made, and spells it out only when asked. */
 class Stack {
   declare readonly stack: NodeJS.CallSite[];
-  constructor(top: (...args: never[]) => unknown) {
-    Error.captureStackTrace(this, top);
+  constructor() {
+    Error.captureStackTrace(this);
   }
 }
 
-/** Runs `replay`, and gives the stacks of what it left waiting; innermost frame first, no stack twice. */
+/**
+ * Runs `replay` twice, which must do the same both times, and gives the stacks of what it left waiting; innermost frame
+ * first, no stack twice.
+ */
 export function captureWaits(replay: () => void): ScriptFrame[][] {
-  const made = new Map<Promise<unknown>, Made>();
-  const note = (promise: Promise<unknown>, from: Promise<unknown> | undefined): void => {
-    made.set(promise, { from, stack: new Stack(note) });
-  };
+  const unsettled = new Set(unsettledOf(replay, (no) => no).values());
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = FRAMES_MAX;
+  try {
+    const made = unsettledOf(replay, (no, from): Made | undefined =>
+      unsettled.has(no) ? { from, stack: new Stack() } : undefined,
+    );
+    return withoutTails(withSites(() => waitsAmong(made)));
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+/** What was noted for promises that are unsettled at the end. They are numbered in the order in which they are made. */
+function unsettledOf<T>(
+  replay: () => void,
+  note: (no: number, from: Promise<unknown> | undefined) => T | undefined,
+): Map<Promise<unknown>, T> {
+  const noted = new Map<Promise<unknown>, T>();
+  let no = 0;
   const stop = v8.promiseHooks.createHook({
-    init: note,
-    settled: (promise) => void made.delete(promise),
+    init(promise, from) {
+      const value = note(no++, from);
+      if (value !== undefined) noted.set(promise, value);
+    },
+    settled: (promise) => void noted.delete(promise),
   }) as unknown as () => void;
   try {
     replay();
   } finally {
     stop();
-    Error.stackTraceLimit = stackTraceLimit;
   }
-  return withoutTails(withSites(() => waitsAmong(made)));
+  return noted;
 }
 
 /** Stacks are spelled out as call sites while `fn` runs. */
@@ -102,7 +123,7 @@ const COMBINATORS = new Set(['all', 'allSettled', 'any', 'race']);
 
 /** Made by `new Promise` in the library: a timer, an activity ... A trigger is no wait until somebody awaits it. */
 function isOperation(sites: readonly NodeJS.CallSite[]): boolean {
-  const made = sites.find((site) => !isNodes(site));
+  const made = sites.find((site) => !isHook(site));
   if (made === undefined || !made.isConstructor() || made.getFunctionName() !== 'Promise') return false;
   return (
     !isUsers(sites.find(isCaller)) &&
@@ -112,12 +133,13 @@ function isOperation(sites: readonly NodeJS.CallSite[]): boolean {
 
 /** The first of these is the call that counts: not one into a promise's own methods, which the library guards. */
 function isCaller(site: NodeJS.CallSite): boolean {
-  return !isNodes(site) && site.getFileName() !== null && site.getTypeName() !== 'Promise';
+  return !isHook(site) && site.getFileName() !== null && site.getTypeName() !== 'Promise';
 }
 
-/** Where the hook is called from. */
-function isNodes(site: NodeJS.CallSite): boolean {
-  return site.getFileName()?.startsWith('node:') ?? false;
+/** The hook's own calls. */
+function isHook(site: NodeJS.CallSite): boolean {
+  const file = site.getFileName();
+  return file !== null && (file.startsWith('node:') || file === import.meta.url);
 }
 
 function isUsers(site: NodeJS.CallSite | undefined): boolean {
