@@ -104,6 +104,8 @@ export class Activation {
   historyLength = 0;
   historySize = 0;
   replaying = false;
+  /** A query handler runs. It may log, although code that is not to be repeated must take it for a replay (semantics.md 5.3). */
+  querying = false;
   memo: Record<string, unknown> | undefined;
   searchAttributes: Record<string, unknown> | undefined;
 
@@ -399,10 +401,12 @@ export class Activation {
     setCurrent(this);
     const replaying = this.replaying;
     this.replaying = false;
+    this.querying = true;
     try {
       return this.handlers.query(name, args);
     } finally {
       this.replaying = replaying;
+      this.querying = false;
       setCurrent(undefined);
     }
   }

@@ -11,16 +11,15 @@
 import type { Failure } from '../codec/failure.js';
 import type { Payload, SignalInput, UpdateInput } from '../codec/journal-entry.js';
 import type { Activation } from './activation.js';
+import { BUILT_IN_QUERIES, type WorkflowMetadata } from './built-in-queries.js';
 import { ContinueAsNew, refuseInUpdate } from './continue-as-new.js';
 import { type UpdateInfo, withFrame } from './current.js';
 import {
-  ENHANCED_STACK_TRACE_QUERY,
   type HandlerUnfinishedPolicy,
   isReservedName,
   METADATA_QUERY,
   type QueryDefinition,
   type SignalDefinition,
-  STACK_TRACE_QUERY,
   throwIfReservedName,
   type UpdateDefinition,
 } from './definitions.js';
@@ -254,7 +253,7 @@ export class Handlers {
     const fallback = this.#defaultQuery;
     if (handler === undefined && (fallback === undefined || isReservedName(name))) {
       if (fallback !== undefined) throwIfReservedName('query', name);
-      const names = [...BUILT_IN_QUERIES, ...this.#queries.keys()].join(' ');
+      const names = [...BUILT_IN_QUERIES.map((query) => query.name), ...this.#queries.keys()].join(' ');
       throw new ReferenceError(
         `Workflow did not register a handler for ${name}. Registered queries: [${names}]`,
       );
@@ -293,7 +292,7 @@ export class Handlers {
     if (promised) throw new DeterminismViolationError(`${kind} should not return a Promise`);
   }
 
-  #metadata(): unknown {
+  #metadata(): WorkflowMetadata {
     const list = (handlers: Map<string, Handler>) =>
       [...handlers].map(([name, { description }]) =>
         description === undefined ? { name } : { name, description },
@@ -301,7 +300,7 @@ export class Handlers {
     return {
       definition: {
         type: this.#activation.info.workflowType,
-        queryDefinitions: [...BUILT_IN_QUERIES.map((name) => ({ name })), ...list(this.#queries)],
+        queryDefinitions: [...BUILT_IN_QUERIES, ...list(this.#queries)],
         signalDefinitions: list(this.#signals),
         updateDefinitions: list(this.#updates),
       },
@@ -333,8 +332,6 @@ export class Handlers {
     }
   }
 }
-
-const BUILT_IN_QUERIES = [STACK_TRACE_QUERY, ENHANCED_STACK_TRACE_QUERY, METADATA_QUERY];
 
 function isThenable(value: unknown): boolean {
   return (

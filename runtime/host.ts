@@ -70,9 +70,11 @@ import type {
   UpdateTicket,
   WorkflowService,
 } from './service.js';
+import { isStackTraceQuery, type StackTraces } from './stack-trace.js';
 import type { Store } from './store/store.js';
 import { Thread, type ThreadHost } from './thread.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
+import { type Watch, Watches, type WatchRequest } from './watch.js';
 
 /** How soon something that a failed commit undid is tried again, ms. */
 const REDELIVER_MS = 250;
@@ -89,6 +91,7 @@ export interface HostParts {
   namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
+  stackTraces: StackTraces;
 }
 
 export class Host implements WorkflowService, ThreadHost, DeliveryHost {
@@ -100,6 +103,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
   readonly #deliveries: Deliveries;
+  readonly #watches: Watches;
   readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
@@ -143,6 +147,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       },
     });
     this.#deliveries = new Deliveries(this, store, clock);
+    this.#watches = new Watches(
+      {
+        find: (target) => this.#find(target),
+        ask: (target, name, args, reject) =>
+          attempt(() => this.#ask(this.#asked(target, reject), name, args)),
+        unwatched: (live) => this.#runs.forget(live),
+        after: (ms, callback) => clock.after(ms, callback),
+      },
+      limits.watchesMax,
+    );
     this.#retention = new Retention({
       ...parts,
       runs: this.#runs,
@@ -498,25 +512,46 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload> {
     return attempt(() => {
-      const live = this.#find(target);
-      this.#checkQuery(live, reject);
-      const thread = this.#threadOf(live.run.runNo);
-      const bytes = ENVELOPE_BYTES + args.length;
-      this.#requireRoom(thread, bytes);
-      return new Promise((resolve, refuse) => {
-        const settle = (outcome: Outcome) => {
-          if (outcome.kind === 'answer') resolve(outcome.result);
-          else if (outcome.kind === 'failure')
-            refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
-          else
-            refuse(
-              unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
-            );
-        };
-        const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-        if (rests(live)) thread.hold({ live, envelope, bytes, settle });
-        else this.#enqueue({ live, envelope, bytes, settle });
-      });
+      const live = this.#asked(target, reject);
+      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES + args.length);
+      return this.#ask(live, name, args);
+    });
+  }
+
+  watch(request: WatchRequest): Watch {
+    return this.#watches.open(request);
+  }
+
+  #asked(target: Target, reject: QueryReject): Live {
+    const live = this.#find(target);
+    this.#checkQuery(live, reject);
+    return live;
+  }
+
+  #ask(live: Live, name: string, args: Payload): Promise<Payload> {
+    return isStackTraceQuery(name) ? this.#askWhereItWaits(live, name) : this.#sendQuery(live, name, args);
+  }
+
+  async #askWhereItWaits(live: Live, name: string): Promise<Payload> {
+    const found = live.run.closed ? undefined : await this.#sendQuery(live, name, new Uint8Array());
+    return this.#parts.stackTraces.answer(name, found);
+  }
+
+  #sendQuery(live: Live, name: string, args: Payload): Promise<Payload> {
+    const bytes = ENVELOPE_BYTES + args.length;
+    return new Promise((resolve, refuse) => {
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'answer') resolve(outcome.result);
+        else if (outcome.kind === 'failure')
+          refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
+        else
+          refuse(
+            unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
+          );
+      };
+      const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
+      if (rests(live)) this.#threadOf(live.run.runNo).hold({ live, envelope, bytes, settle });
+      else this.#enqueue({ live, envelope, bytes, settle });
     });
   }
 
@@ -760,6 +795,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.before = undefined;
     this.#compactor.noted(live, bytes);
     for (const effect of effects) this.#perform(live, effect);
+    if (live.watched !== undefined) this.#watches.applied(live);
   }
 
   #perform(live: Live, effect: Effect): void {
@@ -816,6 +852,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.retry = undefined;
     this.#release(live);
     this.#runs.discard(live);
+    if (live.watched !== undefined) this.#watches.lost(live, unavailable(error));
   }
 
   turnFailed(live: Live, cause: string, message: string): void {
@@ -1052,6 +1089,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      watches: this.#watches.size,
       runsRemoved: this.#retention.removed,
     };
   }
@@ -1063,6 +1101,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
+    this.#watches.close(closed);
     for (const live of this.#runs.all()) {
       live.retry?.stop();
       for (const call of live.updates.values()) {

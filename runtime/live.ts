@@ -9,6 +9,7 @@ import type { Failure } from '../codec/failure.js';
 import type { Payload } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
+import type { Topic } from './watch.js';
 
 /** What became of one envelope. */
 export type Outcome =
@@ -86,6 +87,8 @@ export class Live {
   follows: Live | undefined;
   followedBy: Live | undefined;
   readonly closeWaiters = new Set<() => void>();
+  /** What is watched of it, by question; undefined while nothing is (watch.ts). */
+  watched: Map<string, Topic> | undefined;
 
   constructor(run: Run) {
     this.run = run;
@@ -101,6 +104,7 @@ export class Live {
       this.updates.size === 0 &&
       this.requests.size === 0 &&
       this.closeWaiters.size === 0 &&
+      this.watched === undefined &&
       // Whoever runs an activity holds on to its run.
       this.run.activities.size === 0 &&
       // And whoever asks something of another run.

@@ -24,6 +24,7 @@ import type {
   UpdateRequest,
   WorkflowService,
 } from './service.js';
+import type { WatchRequest } from './watch.js';
 
 export interface NamespaceOptions {
   /**
@@ -111,6 +112,12 @@ export class DeclaredNamespaces implements WorkflowService {
 
   query(target: Target, name: string, args: Payload, reject: QueryReject) {
     return this.#refused(target) ?? this.#service.query(target, name, args, reject);
+  }
+
+  watch(request: WatchRequest) {
+    if (!this.#namespaces.has(request.target.namespace))
+      throw new NamespaceNotFoundError(request.target.namespace);
+    return this.#service.watch(request);
   }
 
   update(target: Target, request: UpdateRequest) {

@@ -34,6 +34,9 @@ export interface Sandbox {
   takeUnhandled(): { reason: unknown } | undefined;
 }
 
+/** Under this name stacks show the user's code. */
+export const WORKFLOW_SCRIPT = 'workflows.js';
+
 /** Temporal's package names for what the authoring API has here. */
 const WORKFLOW_MODULES = new Set(['signalbox/workflow', '@temporalio/workflow', '@temporalio/common']);
 
@@ -102,7 +105,7 @@ function compileWorkflows(context: vm.Context, code: string): WorkflowFactory {
   // Strict, so that a forgotten declaration throws instead of becoming a global that all executions share.
   const parameters = `exports, require, module, globalThis, ${READ_ONLY_NAME}`;
   const source = `(() => {${INTRINSICS}return function (${parameters}) {"use strict";${code}\n}})()`;
-  return new vm.Script(source, { filename: 'workflows.js' }).runInContext(context) as WorkflowFactory;
+  return new vm.Script(source, { filename: WORKFLOW_SCRIPT }).runInContext(context) as WorkflowFactory;
 }
 
 function evaluate(factory: WorkflowFactory, realm: Realm, globalThis: object): WorkflowExports {

@@ -31,6 +31,7 @@ import {
 import { encodePayload } from '../codec/payload.js';
 import type { Sandbox } from './realm.js';
 import { compareCommands } from './replay.js';
+import { captureWaits } from './stack-capture.js';
 import type { TurnMarker } from './turn-marker.js';
 
 const BATCHES_PER_HEAP_LOOK = 64;
@@ -80,6 +81,7 @@ export class Shard {
   #dropped: number[] = [];
   #logs: WorkflowLog[] = [];
   #heap = 0;
+  #replayMode: 'replay' | 'query' = 'replay';
 
   constructor(sandbox: Sandbox, marker: TurnMarker) {
     this.#sandbox = sandbox;
@@ -309,7 +311,8 @@ export class Shard {
 
   // ----- queries -----------------------------------------------------------------------------------------------
 
-  #query({ runNo, name, args }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+  #query({ runNo, name, args, frames }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+    if (frames !== undefined) return this.#stacks(runNo, frames, at);
     // What was sent before the query is part of what it sees.
     this.#turnNow(runNo);
     const actor = this.#actors.get(runNo);
@@ -327,6 +330,22 @@ export class Shard {
     if (!actor.activation.spoiled) return;
     this.#actors.delete(runNo);
     this.#dropped.push(runNo);
+  }
+
+  /** Where the run waits, seen in a replay beside the activation that the thread may hold. */
+  #stacks(runNo: number, frames: Uint8Array[], at: number): void {
+    const [actor, loss] = [this.#actors.get(runNo), this.#lost.get(runNo)];
+    this.#replayMode = 'query';
+    const stacks = captureWaits(() => this.#recover(runNo, frames));
+    this.#replayMode = 'replay';
+    const { closed = false } = this.#actors.get(runNo) ?? {};
+    const failure = this.#lost.get(runNo)?.failure;
+    this.#actors.delete(runNo);
+    this.#lost.delete(runNo);
+    if (actor !== undefined) this.#actors.set(runNo, actor);
+    if (loss !== undefined) this.#lost.set(runNo, loss);
+    if (failure !== undefined) this.#replies.push({ at, after: 0, kind: 'failure', failure });
+    else this.#replies.push({ at, after: 0, kind: 'answer', result: encodePayload(closed ? [] : stacks) });
   }
 
   /** What a query handler left to be done later must not happen in somebody else's turn, nor its rejections be counted there. */
@@ -371,7 +390,8 @@ export class Shard {
   #replayTurn(actor: Actor, entry: Extract<JournalEntry, { kind: 'turn' }>): void {
     const taken = actor.waiting.slice(0, entry.taken);
     actor.waiting = actor.waiting.slice(entry.taken);
-    this.#marker.replay(actor.runNo);
+    // A replay for a query that blocks is the query's failure, not the run's.
+    this.#marker[this.#replayMode](actor.runNo);
     const waiting = actor.waiting;
     actor.waiting = taken;
     const outcome = this.#runTurn(actor, [...taken, ...entry.inputs], entry.time, true);

@@ -32,6 +32,7 @@ import type { Limits } from './limits.js';
 import type { Item, Live, Outcome } from './live.js';
 import { type Pool, ThreadDiedError } from './pool.js';
 import type { Effect } from './run.js';
+import { isStackTraceQuery } from './stack-trace.js';
 
 /** What a thread asks of the host. */
 export interface ThreadHost {
@@ -267,6 +268,7 @@ export class Thread {
     const underWay = (batch: number) =>
       batch === no || batch >= (this.#writing[0] ?? Number.POSITIVE_INFINITY);
     if (underWay(live.endBatch)) return true;
+    if (isAboutHistory(envelope) && underWay(live.batch)) return true;
     return !live.active && needsActivation(envelope) && underWay(live.batch);
   }
 
@@ -293,6 +295,10 @@ export class Thread {
   #activate({ live, envelope }: Item, { envelopes, index }: SentBatch): void {
     const { runNo } = live.run;
     if (envelope.kind === 'drop' || isPutOff(envelope)) return;
+    if (isAboutHistory(envelope)) {
+      envelope.frames = this.#parts.host.historyOf(live);
+      return;
+    }
     if (!live.active && envelope.kind !== 'start') {
       // A note needs no activation; a run that is only being closed is not worth a replay.
       if (!needsActivation(envelope)) return;
@@ -591,6 +597,11 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+/** A query that is answered by a replay of its own: it waits until all that it is to show is durable. */
+function isAboutHistory(envelope: Envelope): envelope is Extract<Envelope, { kind: 'query' }> {
+  return envelope.kind === 'query' && isStackTraceQuery(envelope.name);
 }
 
 function isClientUpdate(envelope: Envelope): boolean {

@@ -55,6 +55,17 @@ export class CallContext {
     return limits === undefined ? send() : this.#limited(limits, send, late);
   }
 
+  /** The limits that hold here, for calls that belong together and are made later: one signal for all, and call(). */
+  captured(): { signal: AbortSignal | undefined; call: CallContext['call'] } {
+    const limits = this.#storage.getStore();
+    if (limits === undefined) return { signal: undefined, call: (send) => send() };
+    const { signals } = limits;
+    return {
+      signal: signals.length === 0 ? undefined : AbortSignal.any([...signals]),
+      call: (send, late) => this.#limited(limits, send, late),
+    };
+  }
+
   #limited<T>(
     { deadline, signals }: Limits,
     send: (onGivenUp: OnGivenUp) => Promise<T>,

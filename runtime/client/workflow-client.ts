@@ -42,6 +42,7 @@ import type {
   WorkflowUpdateOptions,
   WorkflowUpdateStage,
 } from './types.js';
+import { decodedWatch } from './watch.js';
 import { takeOperation, type WithStartWorkflowOperation } from './with-start.js';
 
 export type { WorkflowClientOptions } from './requests.js';
@@ -276,6 +277,7 @@ export class WorkflowClient {
         { args = [], requestId }: SignalOptions & { args?: readonly unknown[] },
       ) => this.#signal(latest, def, args, requestId),
       query: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#query(latest, def, args),
+      watch: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#watch(latest, def, args),
       executeUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
         options: UpdateCallOptions = {},
@@ -353,6 +355,18 @@ export class WorkflowClient {
       this.#service.query(target, name, args, reject),
     ).catch(rethrow('Failed to query Workflow'));
     return decodePayload(answer);
+  }
+
+  /** The limits of calls that hold here hold for the whole watch. */
+  #watch(target: Target, def: Named<QueryDefinition<any, any>>, values: readonly unknown[]) {
+    const { signal, call } = this.#context.captured();
+    const answers = this.#service.watch({ target, signal, ...this.#requests.query(def, values) });
+    const next = () =>
+      call(
+        () => answers.next(),
+        () => `workflow ${target.workflowId} goes on`,
+      ).catch(rethrow('Failed to watch Workflow'));
+    return decodedWatch(answers, next);
   }
 
   /** A call that changes nothing. */
