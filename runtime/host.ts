@@ -378,11 +378,12 @@ export class Host implements WorkflowService, ThreadHost {
     throw new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, text);
   }
 
-  /** Acceptance and completion are told by what the journal holds (applied); here come only the other endings. */
+  /** Acceptance and completion are told by what the journal holds (applied), or at once by the turn that did both. */
   #updateSettled(target: Target, live: Live, id: string, call: UpdateCall, outcome: Outcome): void {
-    if (outcome.kind === 'durable' || outcome.kind === 'answer') return;
+    if (outcome.kind === 'durable') return;
     live.updates.delete(id);
-    if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
+    if (outcome.kind === 'answer') call.outcome = { result: outcome.result };
+    else if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
     else
       call.error = new WorkflowNotFoundError(
