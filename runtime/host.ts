@@ -241,8 +241,7 @@ export class Host implements WorkflowService, ThreadHost {
   signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }> {
     return attempt(() => {
       const live = this.#open(target);
-      if (input.requestId === undefined)
-        return this.#message(target, live, input).then(() => ({ duplicate: false }));
+      if (input.requestId === undefined) return this.#message(target, live, input).then(notADuplicate);
       return this.#signalOnce(target, live, input, input.requestId);
     });
   }
@@ -868,20 +867,29 @@ const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'complet
 const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
   STAGES.indexOf(call.stage) >= STAGES.indexOf(stage);
 
+const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
+const notADuplicate = () => NOT_A_DUPLICATE;
+
 function wake(call: UpdateCall): void {
+  if (call.waiters.length === 0) return;
   const ready = call.waiters.filter(({ stage }) => reached(call, stage));
   call.waiters = call.waiters.filter(({ stage }) => !reached(call, stage));
   for (const waiter of ready) waiter.wake();
 }
 
+function settled(call: UpdateCall): Promise<UpdateOutcome | undefined> {
+  return call.error === undefined ? Promise.resolve(call.outcome) : Promise.reject(call.error);
+}
+
 function ticket(live: Live, call: UpdateCall): UpdateTicket {
   return {
     runId: live.run.info.runId,
-    async reached(stage) {
-      if (!reached(call, stage))
-        await new Promise<void>((resolve) => call.waiters.push({ stage, wake: resolve }));
-      if (call.error !== undefined) throw call.error;
-      return call.outcome;
+    reached(stage) {
+      if (reached(call, stage)) return settled(call);
+      return new Promise((resolve, reject) => {
+        const wake = () => (call.error === undefined ? resolve(call.outcome) : reject(call.error));
+        call.waiters.push({ stage, wake });
+      });
     },
   };
 }

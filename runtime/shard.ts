@@ -248,7 +248,11 @@ export class Shard {
   #runTurn(actor: Actor, inputs: Input[], now: number, replaying: boolean) {
     const { activation } = actor;
     const { drain, takeUnhandled } = this.#sandbox;
-    const before = eventCount({ kind: 'received', time: now, inputs: actor.waiting.length === 0 ? inputs : inputs.slice(actor.waiting.length) });
+    const before = eventCount({
+      kind: 'received',
+      time: now,
+      inputs: actor.waiting.length === 0 ? inputs : inputs.slice(actor.waiting.length),
+    });
     activation.begin({
       now,
       inputs,

@@ -27,7 +27,7 @@ import {
 import type { Payload } from '../../codec/journal-entry.js';
 import { utf8Length } from '../../codec/keys.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
-import type { RunOutcome } from '../../codec/run-record.js';
+import type { RunOutcome, UpdateOutcome } from '../../codec/run-record.js';
 import type {
   ConflictPolicy,
   Description,
@@ -268,9 +268,11 @@ export class WorkflowClient {
       signal: async (def: Named<SignalDefinition<any>>, ...args: unknown[]): Promise<void> => {
         const name = this.#name(def, 'signal');
         const encoded = this.#encode(args, `arguments of signal ${name}`);
-        await this.#service
-          .signal(latest, { kind: 'signal', name, args: encoded, identity })
-          .catch(rethrow('Failed to signal Workflow'));
+        try {
+          await this.#service.signal(latest, { kind: 'signal', name, args: encoded, identity });
+        } catch (error) {
+          rethrow('Failed to signal Workflow')(error);
+        }
       },
       signalWithOptions: async (
         def: Named<SignalDefinition<any>>,
@@ -292,16 +294,18 @@ export class WorkflowClient {
           QueryRejectCondition,
           'queryRejectCondition',
         );
-        return decodePayload(
-          await this.#service.query(latest, name, encoded, reject).catch(rethrow('Failed to query Workflow')),
-        );
+        try {
+          return decodePayload(await this.#service.query(latest, name, encoded, reject));
+        } catch (error) {
+          return rethrow('Failed to query Workflow')(error);
+        }
       },
       executeUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
         options: UpdateCallOptions = {},
       ): Promise<unknown> => {
         const { id, ticket } = this.#update(guarded, def, options);
-        return this.#updateHandle(workflowId, id, async () => ticket).result();
+        return this.#updateResult(workflowId, id, ticket);
       },
       startUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
@@ -364,16 +368,23 @@ export class WorkflowClient {
     find: () => Promise<UpdateTicket>,
     runId?: string,
   ): WorkflowUpdateHandle<any> {
-    const result = async (): Promise<unknown> => {
-      const ticket = await find().catch(rethrow('Workflow Update failed'));
-      const outcome = await ticket.reached('completed').catch(rethrow('Workflow Update failed'));
-      if (outcome === undefined)
-        throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
-      if ('failure' in outcome)
-        throw new WorkflowUpdateFailedError('Workflow Update failed', fromFailure(outcome.failure));
-      return decodePayload(outcome.result);
-    };
+    const result = async (): Promise<unknown> =>
+      this.#updateResult(workflowId, updateId, await find().catch(rethrow('Workflow Update failed')));
     return { updateId, workflowId, workflowRunId: runId, result };
+  }
+
+  async #updateResult(workflowId: string, updateId: string, ticket: UpdateTicket): Promise<unknown> {
+    let outcome: UpdateOutcome | undefined;
+    try {
+      outcome = await ticket.reached('completed');
+    } catch (error) {
+      return rethrow('Workflow Update failed')(error);
+    }
+    if (outcome === undefined)
+      throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
+    if ('failure' in outcome)
+      throw new WorkflowUpdateFailedError('Workflow Update failed', fromFailure(outcome.failure));
+    return decodePayload(outcome.result);
   }
 
   async #result<T>(parts: HandleParts): Promise<T> {
