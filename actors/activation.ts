@@ -166,6 +166,7 @@ export class Activation {
 
   /** After the microtasks are drained: goes on where a condition came true. True: drain and call again. */
   step(): boolean {
+    this.handlers.drained();
     if (this.#error !== undefined) return false;
     try {
       const later = this.#afterDrain;
@@ -329,7 +330,8 @@ export class Activation {
   }
 
   command(command: Command): void {
-    this.#commands.push(command);
+    // Not by push: that is guarded, for the user's code.
+    this.#commands[this.#commands.length] = command;
   }
 
   /** Notes in the history, once per run, that the code took a path that has a name. */
@@ -348,7 +350,7 @@ export class Activation {
 
   /** From here on the input is part of the turn, and of the history. */
   accept(input: Input): void {
-    this.#accepted.push(input);
+    this.#accepted[this.#accepted.length] = input;
     this.#worked = true;
   }
 
@@ -416,7 +418,7 @@ export class Activation {
         beforeEachRun: () => {
           if (runs++ > 0) values = decodePayload(args) as unknown[];
           this.#readOnlyRandom = undefined;
-          this.logs.length = logs;
+          if (this.logs.length > logs) this.logs.length = logs;
         },
       });
       if (outcome.kind === 'threw') throw outcome.error;
