@@ -94,7 +94,7 @@ export class Host implements WorkflowService, ThreadHost {
     const { store, limits, clock, pool } = parts;
     this.#runs = new Runs(store);
     const { lastSeq, recovered } = this.#runs.recover();
-    this.#committer = new Committer(store, lastSeq);
+    this.#committer = new Committer(store, lastSeq, limits.journalBytesMax / 2);
     const onError = (error: Error) => this.broken(error);
     this.#compactor = new Compactor({
       store,

@@ -81,6 +81,8 @@ export class Shard {
   #dropped: number[] = [];
   #logs: WorkflowLog[] = [];
   #heap = 0;
+  /** A query was answered since promise jobs were run last: it may have settled a promise that was there before. */
+  #undrained = false;
 
   constructor(sandbox: Sandbox, marker: TurnMarker) {
     this.#sandbox = sandbox;
@@ -96,6 +98,7 @@ export class Shard {
     for (const [at, envelope] of batch.envelopes.entries()) this.#take(envelope, at);
     for (const mailbox of this.#mailboxes.values()) this.#turn(mailbox);
     this.#mailboxes.clear();
+    if (this.#undrained) this.#forgetLeftovers();
     this.#marker.idle();
     return {
       no: batch.no,
@@ -248,6 +251,7 @@ export class Shard {
   #runTurn(actor: Actor, inputs: Input[], now: number, replaying: boolean) {
     const { activation } = actor;
     const { drain, takeUnhandled } = this.#sandbox;
+    if (this.#undrained) this.#forgetLeftovers();
     const before = eventCount({
       kind: 'received',
       time: now,
@@ -325,8 +329,11 @@ export class Shard {
       return;
     }
     this.#marker.query(runNo);
+    const promises = this.#sandbox.promises();
     const answer = actor.activation.query(name, args);
-    this.#forgetLeftovers();
+    // Draining costs more than a usual handler, which has nothing to do with promises.
+    if (this.#sandbox.promises() !== promises) this.#forgetLeftovers();
+    else this.#undrained = true;
     this.#takeLogs(actor);
     const after = actor.turnBatch;
     if (answer.ok) this.#replies.push({ at, after, kind: 'answer', result: answer.result });
@@ -338,6 +345,7 @@ export class Shard {
 
   /** What a query handler left to be done later must not happen in somebody else's turn, nor its rejections be counted there. */
   #forgetLeftovers(): void {
+    this.#undrained = false;
     this.#sandbox.drain();
     this.#sandbox.takeUnhandled();
   }
