@@ -96,11 +96,8 @@ export class ContinueAsNew extends Error {
 export class Activation {
   readonly info: StartInfo;
   readonly handlers = new Handlers(this);
-  readonly timers = new Timers(this);
-  readonly activities = new Activities(this);
   readonly conditions = new Map<number, Condition>();
   readonly rootScope = CancellationScope.root();
-  readonly patches = new Set<string>();
   currentDetails = '';
   logs: LogLine[] = [];
   now: number;
@@ -110,6 +107,10 @@ export class Activation {
   memo: Record<string, unknown> | undefined;
   searchAttributes: Record<string, unknown> | undefined;
 
+  // Most idle executions use few of these; an empty Map alone takes 200 bytes.
+  #timers: Timers | undefined;
+  #activities: Activities | undefined;
+  #patches: Set<string> | undefined;
   readonly #load: LoadWorkflows;
   readonly #readOnly: ReadOnlyRuntime;
   #random: Random | undefined;
@@ -135,6 +136,16 @@ export class Activation {
     this.#lastNow = info.startTime;
     this.#load = load;
     this.#readOnly = readOnly;
+  }
+
+  get timers(): Timers {
+    this.#timers ??= new Timers(this);
+    return this.#timers;
+  }
+
+  get activities(): Activities {
+    this.#activities ??= new Activities(this);
+    return this.#activities;
   }
 
   get closed(): boolean {
@@ -254,6 +265,8 @@ export class Activation {
     this.#phase = 'running';
     this.#worked = true;
     const args = decodePayload(this.info.args) as unknown[];
+    // A view on the bytes of a whole batch, which would stay with it; a replay brings them again.
+    this.info.args = NO_BYTES;
     this.log('DEBUG', 'Workflow started');
     const run = async (): Promise<unknown> => await this.#main!(...args);
     run()
@@ -336,8 +349,9 @@ export class Activation {
 
   /** Notes in the history, once per run, that the code took a path that has a name. */
   markPatch(id: string): void {
-    if (this.patches.has(id)) return;
-    this.patches.add(id);
+    this.#patches ??= new Set();
+    if (this.#patches.has(id)) return;
+    this.#patches.add(id);
     this.command({ kind: 'patch', id, deprecated: false });
   }
 
@@ -457,6 +471,8 @@ export class Activation {
     }
   }
 }
+
+const NO_BYTES = new Uint8Array();
 
 /** Signals first, then updates, then everything else, each in mailbox order (semantics.md 2.7). */
 function inJobOrder(inputs: readonly Input[]): readonly Input[] {

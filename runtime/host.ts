@@ -805,7 +805,7 @@ export class Host implements WorkflowService, ThreadHost {
       }
       for (const resolve of live.closeWaiters) resolve();
     }
-    await this.#compactor.run().catch((error) => this.broken(error));
+    await this.#compactor.finish().catch((error) => this.broken(error));
     for (const thread of this.#threads) thread.close();
   }
 }
