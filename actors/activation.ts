@@ -21,7 +21,10 @@ import {
   type UpdateInput,
 } from '../codec/journal-entry.js';
 import { Activities } from './activities.js';
+import { Children } from './children.js';
+import { ContinueAsNew } from './continue-as-new.js';
 import { asyncContext, setCurrent } from './current.js';
+import { Externals } from './externals.js';
 import {
   CancelledFailure,
   ensureTemporalFailure,
@@ -85,17 +88,11 @@ interface Condition {
 
 type SeqKind = 'timer' | 'activity' | 'condition' | 'child' | 'external';
 
-/** A terminal error carries no stack of its own worth keeping: it is the way continueAsNew leaves the main function. */
-export class ContinueAsNew extends Error {
-  override name = 'ContinueAsNew';
-  constructor(readonly command: Extract<Command, { kind: 'continueAsNew' }>) {
-    super('Workflow continued as new');
-  }
-}
-
 export class Activation {
   readonly info: StartInfo;
   readonly handlers = new Handlers(this);
+  readonly children = new Children(this);
+  readonly externals = new Externals(this);
   readonly conditions = new Map<number, Condition>();
   readonly rootScope = CancellationScope.root();
   currentDetails = '';
@@ -202,7 +199,7 @@ export class Activation {
     setCurrent(undefined);
     if (error !== undefined) return { kind: 'failed', failure: toFailure(error.value) };
     if (!this.#worked) this.now = this.#lastNow;
-    const commands = terminalLast(this.#commands);
+    const commands = this.closed ? this.#lastCommands() : this.#commands;
     if (this.closed) this.handlers.warnUnfinished();
     const inputs = this.#accepted;
     this.#commands = [];
@@ -254,10 +251,13 @@ export class Activation {
         this.#cancelRequested = true;
         return this.rootScope.reject(new CancelledFailure('Workflow cancelled'));
       case 'childStarted':
+        return this.children.started(input);
       case 'childStartFailed':
+        return this.children.startFailed(input);
       case 'childClosed':
+        return this.children.closed(input);
       case 'externalResolved':
-        throw new IllegalStateError(`Input '${input.kind}' belongs to a feature this version does not have`);
+        return this.externals.resolve(input);
     }
   }
 
@@ -315,6 +315,18 @@ export class Activation {
     } else {
       this.#capture(error);
     }
+  }
+
+  /** A run ends once, and all that it asked for before or after in the same turn comes first (semantics.md 1.9). */
+  #lastCommands(): Command[] {
+    const end = this.#commands.find(isTerminal)!;
+    return [...this.#commands.filter((command) => !isTerminal(command)), this.#withSignals(end)];
+  }
+
+  /** The next run gets the signals that no handler has taken by the end of the turn. */
+  #withSignals(end: Command): Command {
+    const signals = this.handlers.waitingSignals;
+    return end.kind === 'continueAsNew' && signals.length > 0 ? { ...end, signals } : end;
   }
 
   #capture(error: unknown): void {
@@ -479,11 +491,4 @@ function inJobOrder(inputs: readonly Input[]): readonly Input[] {
   if (inputs.length < 2) return inputs;
   const rank = (input: Input) => (input.kind === 'signal' ? 0 : input.kind === 'update' ? 1 : 2);
   return [...inputs].sort((a, b) => rank(a) - rank(b));
-}
-
-/** A run ends once, and all that it asked for before or after in the same turn comes first (semantics.md 1.9). */
-function terminalLast(commands: Command[]): Command[] {
-  const end = commands.find(isTerminal);
-  if (end === undefined) return commands;
-  return [...commands.filter((command) => !isTerminal(command)), end];
 }

@@ -2,12 +2,47 @@
  * Message definitions: typed names. A definition is plain data with no tie to a workflow; workflow and client share it.
  *
  * Owns: defineSignal, defineQuery, defineUpdate, the types of workflows and handlers, reserved names
- * (semantics.md section 8), and how a workflow's type name is read off a function.
+ * (semantics.md section 8), how a workflow's type name is read off a function, and the policies that whoever starts a
+ * workflow may give: a client or another workflow.
  */
 
 export type Workflow = (...args: any[]) => Promise<any>;
 export type WorkflowReturnType = Promise<any>;
 export type WorkflowResultType<W extends Workflow> = Awaited<ReturnType<W>>;
+
+/** Arguments are required exactly when the workflow takes any. */
+export type WithWorkflowArgs<W extends Workflow, T> = T &
+  (Parameters<W> extends [any, ...any]
+    ? { args: Parameters<W> | Readonly<Parameters<W>> }
+    : { args?: Parameters<W> | Readonly<Parameters<W>> });
+
+/** What to do when an open execution has the same id. Default FAIL. Calls also take the names with Temporal's prefix. */
+export const WorkflowIdConflictPolicy = {
+  FAIL: 'FAIL',
+  USE_EXISTING: 'USE_EXISTING',
+  TERMINATE_EXISTING: 'TERMINATE_EXISTING',
+  WORKFLOW_ID_CONFLICT_POLICY_FAIL: 'FAIL',
+  WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING: 'USE_EXISTING',
+  WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING: 'TERMINATE_EXISTING',
+} as const;
+export type WorkflowIdConflictPolicy =
+  (typeof WorkflowIdConflictPolicy)[keyof typeof WorkflowIdConflictPolicy];
+
+/**
+ * What to do when a closed execution has the same id. Default ALLOW_DUPLICATE. TERMINATE_IF_RUNNING is the old way to say
+ * conflict policy TERMINATE_EXISTING and goes with no conflict policy.
+ */
+export const WorkflowIdReusePolicy = {
+  ALLOW_DUPLICATE: 'ALLOW_DUPLICATE',
+  ALLOW_DUPLICATE_FAILED_ONLY: 'ALLOW_DUPLICATE_FAILED_ONLY',
+  REJECT_DUPLICATE: 'REJECT_DUPLICATE',
+  TERMINATE_IF_RUNNING: 'TERMINATE_IF_RUNNING',
+  WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE: 'ALLOW_DUPLICATE',
+  WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY: 'ALLOW_DUPLICATE_FAILED_ONLY',
+  WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE: 'REJECT_DUPLICATE',
+  WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING: 'TERMINATE_IF_RUNNING',
+} as const;
+export type WorkflowIdReusePolicy = (typeof WorkflowIdReusePolicy)[keyof typeof WorkflowIdReusePolicy];
 
 export interface SignalDefinition<Args extends any[] = [], Name extends string = string> {
   readonly type: 'signal';

@@ -11,6 +11,7 @@
 import type { Failure } from '../codec/failure.js';
 import type { Payload, SignalInput, UpdateInput } from '../codec/journal-entry.js';
 import type { Activation } from './activation.js';
+import { ContinueAsNew, refuseInUpdate } from './continue-as-new.js';
 import { type UpdateInfo, withFrame } from './current.js';
 import {
   ENHANCED_STACK_TRACE_QUERY,
@@ -125,6 +126,11 @@ export class Handlers {
     else this.#bufferedSignals.push({ ...input, args: input.args.slice() });
   }
 
+  /** Those that wait for a handler, oldest first. */
+  get waitingSignals(): readonly SignalInput[] {
+    return this.#bufferedSignals;
+  }
+
   #deliverSignal(input: SignalInput): void {
     const { name } = input;
     const handler = this.#signals.get(name);
@@ -223,8 +229,9 @@ export class Handlers {
       returned.promise
         .then(complete)
         .catch((error) => {
-          if (!(error instanceof TemporalFailure)) throw error;
-          this.#activation.command({ kind: 'completeUpdate', id, failure: toFailure(error) });
+          const failure = error instanceof ContinueAsNew ? refuseInUpdate(name) : error;
+          if (!(failure instanceof TemporalFailure)) throw failure;
+          this.#activation.command({ kind: 'completeUpdate', id, failure: toFailure(failure) });
         })
         .catch((error) => this.#activation.fail(error))
         .finally(() => this.#running.delete(running));

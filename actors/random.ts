@@ -202,8 +202,8 @@ function bigEndian(high: number, low: number): Uint8Array {
   ]);
 }
 
-/** A half of a surrogate pair that stands alone becomes U+FFFD, as in every encoder. */
-function utf8(text: string): number[] {
+/** The bytes of a text. A half of a surrogate pair that stands alone becomes U+FFFD, as in every encoder. */
+export function utf8(text: string): number[] {
   const bytes: number[] = [];
   for (const char of text) {
     const point = char.codePointAt(0)!;

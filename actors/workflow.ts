@@ -38,6 +38,20 @@ export {
   scheduleActivity,
   type UntypedActivities,
 } from './activities.js';
+export {
+  ChildWorkflowCancellationType,
+  type ChildWorkflowHandle,
+  type ChildWorkflowOptions,
+  executeChild,
+  ParentClosePolicy,
+  startChild,
+} from './children.js';
+export {
+  ContinueAsNew,
+  type ContinueAsNewOptions,
+  continueAsNew,
+  makeContinueAsNewFunc,
+} from './continue-as-new.js';
 export type { UpdateInfo } from './current.js';
 export {
   defineQuery,
@@ -48,7 +62,10 @@ export {
   type QueryDefinition,
   type SignalDefinition,
   type UpdateDefinition,
+  type WithWorkflowArgs,
   type Workflow,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
   type WorkflowQueryType,
   type WorkflowResultType,
   type WorkflowReturnType,
@@ -57,6 +74,14 @@ export {
   type WorkflowUpdateValidatorType,
 } from './definitions.js';
 export type { Duration } from './duration.js';
+export type { ExternalUpdateHandle, ExternalUpdateOptions } from './external-updates.js';
+export {
+  type ExternalWorkflowHandle,
+  type ExternalWorkflowHandleWithSignaledRunId,
+  getExternalWorkflowHandle,
+  type SignalWithStartOptions,
+  signalWithStart,
+} from './externals.js';
 export {
   ActivityFailure,
   ApplicationFailure,

@@ -8,18 +8,21 @@ import type { Failure } from './failure.js';
 import type { Input, JournalEntry, Payload, StartInfo, TurnFailureCause } from './journal-entry.js';
 import { ByteReader, ByteWriter } from './packed/bytes.js';
 import { entry, failure, input, startInfo, turnFailureCause } from './packed/entry.js';
-import { bytes, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
+import { bytes, flag, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
 
 /** A message with its address. Envelopes of one run are handled in the order of the batch (D3). */
 export type Envelope =
-  /** A new run, with the messages that share its first turn. */
+  /** A new run, with the messages that share its first turn. If that turn is put off (startDelayMs), only they are noted. */
   | { kind: 'start'; info: StartInfo; inputs: Input[] }
   | { kind: 'input'; runNo: number; input: Input }
   | { kind: 'query'; runNo: number; name: string; args: Payload }
   /** Rebuild the activation by replay. Comes before anything else for a run that the thread does not hold. */
   | { kind: 'recover'; runNo: number; frames: Uint8Array[] }
-  /** Try the turn again that failed: with what stands in the mailbox, and what follows in this batch. */
-  | { kind: 'retry'; runNo: number }
+  /**
+   * Try the turn again that failed, with what stands in the mailbox and what follows in this batch; or, when it is the
+   * first one and was put off until now, for the first time.
+   */
+  | { kind: 'retry'; runNo: number; first?: boolean | undefined }
   /**
    * An entry that the host makes and the thread puts in its place among the run's own: the thread is the only writer of
    * a run's entries, so that no two can be out of order. Answered 'closed' when the run has ended before.
@@ -88,7 +91,7 @@ const batch = struct<Batch>({
       input: [1, { runNo: uint, input }],
       query: [2, { runNo: uint, name: text, args: bytes }],
       recover: [3, { runNo: uint, frames: list(bytes) }],
-      retry: [4, { runNo: uint }],
+      retry: [4, { runNo: uint, first: flag }],
       note: [5, { runNo: uint, entry }],
       drop: [6, { runNo: uint }],
     }),

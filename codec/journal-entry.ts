@@ -192,6 +192,12 @@ export interface StartChildCommand {
   headers?: Headers | undefined;
 }
 
+/** A command that addresses another workflow and is answered by an externalResolved input. */
+export type ExternalCommand = Extract<
+  Command,
+  { kind: 'signalExternal' | 'cancelExternal' | 'updateExternal' | 'signalWithStart' }
+>;
+
 export interface ContinueAsNewCommand {
   kind: 'continueAsNew';
   workflowType: string;
@@ -301,6 +307,8 @@ export interface StartInfo {
   /** First run of the continue-as-new chain. */
   firstRunId: string;
   firstRunNo: number;
+  /** Epoch ms at which the chain began, when this is not its first run: the execution timeout counts from there. */
+  chainStartTime?: number | undefined;
   /** Seeds Math.random and uuid4; stays the same when the run is reset. */
   originalRunId: string;
   continuedFromRunId?: string | undefined;
@@ -475,6 +483,8 @@ export function isNotable(entry: JournalEntry): boolean {
   return (
     entry.commands.length > 0 ||
     entry.taken > 0 ||
-    entry.inputs.some((input) => input.kind !== 'signal' || input.requestId !== undefined)
+    entry.inputs.some(
+      (input) => input.kind !== 'signal' || input.requestId !== undefined || input.sender !== undefined,
+    )
   );
 }

@@ -6,10 +6,15 @@
  *   h run seq                  history chunk: frames of the run up to journal value seq
  *   w namespace 0 workflowId   number of the latest run
  *   i runId                    number of the run
- *   t due run kind seq         due time: timer, turn retry, run timeout
+ *   t due run kind seq         due time: timer, turn retry, run timeout, first turn
  *   a run seq                  pending activity
- *   u run updateId             outcome of an update whose id the caller chose
- *   s chain requestId          a signal's request id that was seen (chain = number of the first run)
+ *   u chain updateId           outcome of an update whose id the caller chose (chain = number of the first run)
+ *   s chain requestId          a signal's request id that was seen
+ *   o run no                   what the run asks of another run and is not done yet
+ *   x sender kind seq          number of the run that took what the sender asked, while the sender does not know it yet
+ *   e namespace 0 closed run   closed run, by the time when it closed
+ *   g run                      removed run of which other rows are left; value: chain that goes with it, or 0
+ *   n                          highest run number that was given, as of the newest removal
  *
  * Owns: all of the above. The store's own keys begin with byte 0 and are not ours.
  */
@@ -48,8 +53,14 @@ export function readNumber(key: Uint8Array, index: number): number {
   return view.getUint32(1 + 8 * index) * 2 ** 32 + view.getUint32(5 + 8 * index);
 }
 
-export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity';
-const DUE_KINDS: readonly DueKind[] = ['timer', 'turnRetry', 'runTimeout', 'activity'];
+export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity' | 'firstTurn';
+const DUE_KINDS: readonly DueKind[] = ['timer', 'turnRetry', 'runTimeout', 'activity', 'firstTurn'];
+
+/** What a sender asks of another run: that it exists as a child, or a message to it. */
+export type DeliveryKind = 'child' | 'message';
+const DELIVERY_KINDS: readonly DeliveryKind[] = ['child', 'message'];
+/** Everything from the first key to the second, exclusive. */
+export type Span = readonly [from: Uint8Array, to: Uint8Array];
 
 export const keys = {
   journal: (seq: number) => numbers('j', [seq]),
@@ -60,9 +71,58 @@ export const keys = {
   due: (at: number, runNo: number, kind: DueKind, seq: number) =>
     numbers('t', [at, runNo, DUE_KINDS.indexOf(kind), seq]),
   activity: (runNo: number, seq: number) => numbers('a', [runNo, seq]),
-  update: (runNo: number, updateId: string) => numbers('u', [runNo], encoder.encode(updateId)),
+  update: (chainNo: number, updateId: string) => numbers('u', [chainNo], encoder.encode(updateId)),
   request: (chainNo: number, requestId: string) => numbers('s', [chainNo], encoder.encode(requestId)),
+  outbox: (runNo: number, no: number) => numbers('o', [runNo, no]),
+  delivery: (senderRunNo: number, kind: DeliveryKind, seq: number) =>
+    numbers('x', [senderRunNo, DELIVERY_KINDS.indexOf(kind), seq]),
+  ended: (namespace: string, closeTime: number, runNo: number) => {
+    const name = text('e', `${namespace}\0`);
+    const key = new Uint8Array(name.length + 16);
+    key.set(name);
+    const view = new DataView(key.buffer);
+    writeNumber(view, name.length, closeTime);
+    writeNumber(view, name.length + 8, runNo);
+    return key;
+  },
+  removed: (runNo: number) => numbers('g', [runNo]),
+  highestRun: () => startOf('n'),
 };
+
+/** What keys.ended was given, but for the namespace. */
+export function readEnded(key: Uint8Array): { closeTime: number; runNo: number } {
+  const numbersOnly = key.subarray(key.length - 17);
+  return { closeTime: readNumber(numbersOnly, 0), runNo: readNumber(numbersOnly, 1) };
+}
+
+/** The history of a run. */
+export function historyOfRun(runNo: number): Span {
+  return [keys.history(runNo, 0), keys.history(runNo + 1, 0)];
+}
+
+/** All rows that a run has beside its record and the ways to find it. */
+export function rowsOfRun(runNo: number): Span[] {
+  return [
+    historyOfRun(runNo),
+    [keys.activity(runNo, 0), keys.activity(runNo + 1, 0)],
+    [keys.outbox(runNo, 0), keys.outbox(runNo + 1, 0)],
+  ];
+}
+
+/** All rows that the runs of a chain share. */
+export function rowsOfChain(chainNo: number): Span[] {
+  return [
+    [keys.request(chainNo, ''), keys.request(chainNo + 1, '')],
+    [keys.update(chainNo, ''), keys.update(chainNo + 1, '')],
+  ];
+}
+
+/** The first key after this one. */
+export function after(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}
 
 export function readDueKind(key: Uint8Array): DueKind {
   return DUE_KINDS[readNumber(key, 2)]!;

@@ -8,9 +8,12 @@
 import { Packr } from 'msgpackr';
 import type { Failure } from './failure.js';
 import type {
+  ContinueAsNewCommand,
+  ExternalCommand,
   Payload,
   RetryState,
   ScheduleActivityCommand,
+  StartChildCommand,
   StartInfo,
   TurnFailureCause,
 } from './journal-entry.js';
@@ -20,11 +23,17 @@ export type RunInfo = Omit<StartInfo, 'args'>;
 
 export type RunOutcome =
   | { status: 'completed'; result: Payload }
-  | { status: 'failed'; failure: Failure }
+  /** newRunId: the run that tries again. */
+  | { status: 'failed'; failure: Failure; retryState: RetryState; newRunId?: string | undefined }
   | { status: 'cancelled' }
   | { status: 'terminated'; reason?: string | undefined }
-  | { status: 'timedOut'; retryState: RetryState }
+  | { status: 'timedOut'; retryState: RetryState; newRunId?: string | undefined }
   | { status: 'continuedAsNew'; newRunId: string };
+
+/** Id of the run that follows a closed one. */
+export function followingRunId(outcome: RunOutcome | undefined): string | undefined {
+  return outcome !== undefined && 'newRunId' in outcome ? outcome.newRunId : undefined;
+}
 
 export interface RunRecord {
   info: RunInfo;
@@ -46,6 +55,10 @@ export interface RunRecord {
   timers: [seq: number, due: number][];
   /** Accepted, unfinished updates. */
   updates: string[];
+  /** Children that have not closed, by sequence number. */
+  children: [seq: number, child: ChildRecord][];
+  /** How many items the run has put into its outbox. */
+  outboxNo: number;
   suspended?: { cause: TurnFailureCause; failure: Failure; since: number } | undefined;
 }
 
@@ -62,6 +75,38 @@ export interface ActivityRecord {
   cancelRequested: boolean;
 }
 
+export type ParentClosePolicy = StartChildCommand['parentClosePolicy'];
+
+/** A child that was asked for and has not closed. */
+export interface ChildRecord {
+  workflowId: string;
+  workflowType: string;
+  /** Once it has started. */
+  runId?: string | undefined;
+  parentClosePolicy: ParentClosePolicy;
+}
+
+/**
+ * Something that a run asks of another run. It is in the journal with the turn that asked, and in the run's outbox until
+ * it is done; after a crash it is done again, and whoever it is for knows by sender and number that it was (D2).
+ */
+export type OutboxItem =
+  | { kind: 'startChild'; seq: number; command: StartChildCommand }
+  | { kind: 'external'; seq: number; command: ExternalCommand }
+  | { kind: 'cancelChild'; seq: number; workflowId: string; reason?: string | undefined }
+  /** The run has closed, and its child is to be ended. */
+  | { kind: 'closeChild'; seq: number; workflowId: string; policy: Exclude<ParentClosePolicy, 'ABANDON'> }
+  /** The run has closed, and its parent is to hear how. */
+  | { kind: 'tellParent'; seq: number }
+  /** The run has closed, and the next one of its chain is to start. */
+  | { kind: 'continue'; seq: number; next: NextRun };
+
+/** Why a run is followed by another, and what that one gets from it. */
+export type NextRun =
+  | { reason: 'continueAsNew'; command: ContinueAsNewCommand }
+  /** The run failed, and its retry policy says that it is tried again after a while. */
+  | { reason: 'retry'; delayMs: number; failure: Failure };
+
 export type UpdateOutcome = { result: Payload } | { failure: Failure };
 
 const packr = new Packr({ useRecords: false });
@@ -71,5 +116,7 @@ export const unpackRunRecord = (bytes: Uint8Array): RunRecord => packr.unpack(by
 export const packActivityRecord = (record: ActivityRecord): Uint8Array => packr.pack(record);
 export const unpackActivityRecord = (bytes: Uint8Array): ActivityRecord =>
   packr.unpack(bytes) as ActivityRecord;
+export const packOutboxItem = (item: OutboxItem): Uint8Array => packr.pack(item);
+export const unpackOutboxItem = (bytes: Uint8Array): OutboxItem => packr.unpack(bytes) as OutboxItem;
 export const packUpdateOutcome = (outcome: UpdateOutcome): Uint8Array => packr.pack(outcome);
 export const unpackUpdateOutcome = (bytes: Uint8Array): UpdateOutcome => packr.unpack(bytes) as UpdateOutcome;

@@ -9,12 +9,13 @@
  * Does not own: what is in a record (run.ts).
  */
 import { keys, readNumber, startOf } from '../codec/keys.js';
-import { packActivityRecord, packRunRecord, packUpdateOutcome } from '../codec/run-record.js';
+import { packActivityRecord, packOutboxItem, packRunRecord, packUpdateOutcome } from '../codec/run-record.js';
 import type { Committer } from './committer.js';
 import type { Live } from './live.js';
-import type { Run, Unsaved } from './run.js';
+import type { Run } from './run.js';
 import { packNumber, type Runs } from './runs.js';
 import type { Store, WriteOp } from './store/store.js';
+import type { Delivery, Unsaved } from './unsaved.js';
 
 /** What one write holds while the compactor keeps pace; more when it falls behind, so that it catches up. */
 const SLICE_BYTES = 256 * 1024;
@@ -58,6 +59,11 @@ export class Compactor {
 
   get running(): boolean {
     return this.#running !== undefined;
+  }
+
+  /** The run is going to be written. */
+  holds(live: Live): boolean {
+    return this.#dirty.has(live);
   }
 
   /** Durable frames of this run now stand in the journal only. */
@@ -125,7 +131,14 @@ export class Compactor {
       const unsaved = live.run.beginSave();
       const through = unsaved.frames.at(-1)?.seq ?? live.run.through;
       slice.push({ live, through });
-      bytes += save(live.run, unsaved, through, unsaved.isNew && this.#runs.isLatest(live), ops);
+      const isLatest = unsaved.isNew && this.#runs.isLatest(live);
+      bytes += save(
+        live.run,
+        unsaved,
+        through,
+        { isLatest, isAwaited: (delivery) => this.#runs.isAwaited(delivery) },
+        ops,
+      );
     }
     try {
       await this.#store.write(ops);
@@ -159,8 +172,17 @@ export class Compactor {
   }
 }
 
-/** Adds what changed about the run to the write. Returns its size in bytes. */
-function save(run: Run, unsaved: Unsaved, through: number, isLatest: boolean, ops: WriteOp[]): number {
+/**
+ * Adds what changed about the run to the write. Returns its size in bytes.
+ * @param isAwaited the sender does not know yet that this run has what it asked for
+ */
+function save(
+  run: Run,
+  unsaved: Unsaved,
+  through: number,
+  { isLatest, isAwaited }: { isLatest: boolean; isAwaited: (delivery: Delivery) => boolean },
+  ops: WriteOp[],
+): number {
   const { runNo, runId, namespace, workflowId, firstRunNo } = run.info;
   const put = (key: Uint8Array, value: Uint8Array) => ops.push({ kind: 'put', key, value });
   for (const seq of unsaved.stale) ops.push({ kind: 'remove', key: keys.history(runNo, seq) });
@@ -181,18 +203,28 @@ function save(run: Run, unsaved: Unsaved, through: number, isLatest: boolean, op
     // An attempt may be hours away. The key goes when it has been looked at.
     if (activity.attempt > 1) put(keys.due(activity.nextAt, runNo, 'activity', seq), EMPTY);
   }
-  for (const [id, outcome] of unsaved.outcomes) put(keys.update(runNo, id), packUpdateOutcome(outcome));
+  for (const [id, outcome] of unsaved.outcomes) put(keys.update(firstRunNo, id), packUpdateOutcome(outcome));
   for (const id of unsaved.requests) put(keys.request(firstRunNo, id), EMPTY);
+  for (const no of unsaved.outboxRemoved) ops.push({ kind: 'remove', key: keys.outbox(runNo, no) });
+  for (const { no, item } of run.outbox.takeUnsaved()) put(keys.outbox(runNo, no), packOutboxItem(item));
+  for (const delivery of unsaved.deliveries)
+    if (isAwaited(delivery)) put(deliveryKey(delivery), packNumber(runNo));
+  for (const { kind, seq } of unsaved.settled)
+    ops.push({ kind: 'remove', key: deliveryKey({ senderRunNo: runNo, kind, seq }) });
   const chunk = concat(unsaved.frames.map(({ bytes }) => bytes));
   if (chunk.length > 0) put(keys.history(runNo, through), chunk);
   put(keys.run(runNo), packRunRecord(run.toRecord(through)));
+  if (run.closeTime !== undefined) put(keys.ended(namespace, run.closeTime, runNo), EMPTY);
   if (run.needsTurn) put(keys.due(run.suspension?.since ?? run.lastTime, runNo, 'turnRetry', 0), EMPTY);
   const timeoutAt = run.timeoutAt;
+  if (run.delayed && !run.closed) put(keys.due(run.firstTurnAt, runNo, 'firstTurn', 0), EMPTY);
   if (timeoutAt !== undefined && run.closed)
     ops.push({ kind: 'remove', key: keys.due(timeoutAt, runNo, 'runTimeout', 0) });
   else if (timeoutAt !== undefined && unsaved.isNew) put(keys.due(timeoutAt, runNo, 'runTimeout', 0), EMPTY);
   return chunk.length;
 }
+
+const deliveryKey = ({ senderRunNo, kind, seq }: Delivery) => keys.delivery(senderRunNo, kind, seq);
 
 const EMPTY = new Uint8Array();
 

@@ -22,11 +22,18 @@ import {
   type Payload,
   type SignalInput,
   type StartInfo,
+  type UpdateInput,
   unpackEntry,
 } from '../codec/journal-entry.js';
 import { keys } from '../codec/keys.js';
 import { decodePayload } from '../codec/payload.js';
-import { type RunOutcome, type UpdateOutcome, unpackUpdateOutcome } from '../codec/run-record.js';
+import {
+  followingRunId,
+  type NextRun,
+  type RunOutcome,
+  type UpdateOutcome,
+  unpackUpdateOutcome,
+} from '../codec/run-record.js';
 import { type ActivityExecutor, ActivityRunner } from './activities/runner.js';
 import { Agenda, type Due } from './agenda.js';
 import {
@@ -39,11 +46,16 @@ import {
 import type { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
+import { nextRunInfo } from './continuation.js';
+import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.js';
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
+import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome, UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
+import type { Namespaces } from './namespaces.js';
 import type { Pool } from './pool.js';
+import { Retention } from './retention.js';
 import type { Effect } from './run.js';
 import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
@@ -73,11 +85,12 @@ export interface HostParts {
   workflowTypes: readonly string[];
   executors: readonly ActivityExecutor[];
   limits: Limits;
+  namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
 }
 
-export class Host implements WorkflowService, ThreadHost {
+export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #parts: HostParts;
   readonly #runs: Runs;
   readonly #committer: Committer;
@@ -85,6 +98,8 @@ export class Host implements WorkflowService, ThreadHost {
   readonly #threads: Thread[];
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
+  readonly #deliveries: Deliveries;
+  readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -126,6 +141,16 @@ export class Host implements WorkflowService, ThreadHost {
         log: (live, level, message, attributes) => this.#log(level, message, { ...ids(live), ...attributes }),
       },
     });
+    this.#deliveries = new Deliveries(this, store, clock);
+    this.#retention = new Retention({
+      ...parts,
+      runs: this.#runs,
+      committer: this.#committer,
+      compactor: this.#compactor,
+      passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
+      awaited: () => this.#deliveries.takers(),
+      onError,
+    });
     this.#resume(recovered);
   }
 
@@ -139,9 +164,11 @@ export class Host implements WorkflowService, ThreadHost {
       for (const [seq, { due }] of live.run.timers)
         this.#agenda.add({ at: due, runNo: live.run.runNo, kind: 'timer', seq });
       if (live.run.needsTurn) this.#retryLater(live, live.run.suspension?.failure.message ?? INTERRUPTED);
-      this.#addRunTimeout(live);
+      this.#addTimes(live);
     }
     this.#agenda.start();
+    this.#resumeDeliveries(recovered);
+    this.#retention.start(recovered);
     // Activities are found through their own keys, so that only runs that wait for one are loaded.
     const waiting = new Set(recovered);
     for (const runNo of this.#runs.withActivities()) {
@@ -152,16 +179,40 @@ export class Host implements WorkflowService, ThreadHost {
       for (const seq of live.run.activities.keys()) this.#activities.ready(live, seq);
   }
 
+  /** Runs that were to follow others come first: nobody may find their workflow ids free. */
+  #resumeDeliveries(recovered: readonly Live[]): void {
+    const asking = new Set(recovered);
+    for (const runNo of this.#runs.withOutbox()) {
+      const live = this.#runs.get(runNo);
+      if (live !== undefined) asking.add(live);
+    }
+    for (const { run } of recovered)
+      for (const delivery of run.unsaved.deliveries)
+        if (this.#runs.isAwaited(delivery)) this.#deliveries.delivered(delivery, run.runNo);
+    const items = [...asking].flatMap((live) => [...live.run.outbox.items()].map((item) => ({ live, item })));
+    const isNextRun = ({ item }: (typeof items)[number]) => item.kind === 'continue';
+    for (const { live, item } of [...items.filter(isNextRun), ...items.filter((entry) => !isNextRun(entry))])
+      this.#deliveries.do(live, item, true);
+  }
+
   // ----- start -------------------------------------------------------------------------------------------------
 
   async start(request: StartRequest): Promise<StartAnswer> {
     return this.#admitStart(request);
   }
 
-  #admitStart(request: StartRequest): Promise<StartAnswer> {
+  startFor(start: WorkflowStart): Promise<StartAnswer> {
+    return attempt(() => this.#admitStart(start, start.parent !== undefined));
+  }
+
+  /** @param trusted from a workflow: its type is looked for when its first turn runs, as on Temporal */
+  #admitStart(request: WorkflowStart, trusted = false): Promise<StartAnswer> {
     this.#refuseWhenClosing();
-    this.#knownType(request.workflowType);
+    if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
+    if (existing !== undefined) refuseBetweenRuns(existing);
+    const known = existing && request.update && this.#attachable(existing, request.update);
+    if (known !== undefined) return this.#attach(existing!, known, request);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
     return this.#startNew(request);
@@ -178,16 +229,11 @@ export class Host implements WorkflowService, ThreadHost {
     );
   }
 
-  async #conflict(existing: Live, request: StartRequest): Promise<StartAnswer> {
+  async #conflict(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
     const { runId } = existing.run.info;
     const policy =
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
-    if (policy === 'USE_EXISTING') {
-      const signalled =
-        request.signal === undefined ? undefined : this.signal({ ...request, runId }, request.signal);
-      await Promise.all([existing.started, signalled]);
-      return { runId, started: false };
-    }
+    if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
     if (policy === 'TERMINATE_EXISTING') {
       await this.terminate(
         { ...request, runId },
@@ -204,6 +250,36 @@ export class Host implements WorkflowService, ThreadHost {
     throw alreadyStarted(request);
   }
 
+  /** The message of a start goes to the open run. If that ends before it comes, the request is admitted anew. */
+  async #useExisting(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
+    const { namespace, workflowId, signal } = request;
+    const { runId, firstRunId } = existing.run.info;
+    const update = request.update && this.update({ namespace, workflowId }, request.update);
+    try {
+      const signalled = signal && this.signal({ namespace, workflowId }, signal);
+      await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
+      return this.#admitStart(request);
+    }
+    return { runId: update?.runId ?? runId, firstRunId, started: false, update };
+  }
+
+  /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
+  #attachable(live: Live, { id, generated }: UpdateRequest): UpdateCall | undefined {
+    const known = this.#knownUpdate(live, id, generated);
+    const unfinished = known?.stage !== 'completed' || live.run.updates.has(id);
+    return live.run.closed && unfinished ? undefined : known;
+  }
+
+  async #attach(live: Live, known: UpdateCall, request: WorkflowStart): Promise<StartAnswer> {
+    // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
+    await live.started.catch(() => undefined);
+    if (live.gone !== undefined) return this.#admitStart(request);
+    const { runId, firstRunId } = live.run.info;
+    return { runId, firstRunId, started: false, update: ticket(live, known) };
+  }
+
   #checkReuse(existing: Live, request: StartRequest): void {
     const ended = existing.run.outcome?.status;
     if (request.reusePolicy === 'REJECT_DUPLICATE') throw alreadyStarted(request);
@@ -211,29 +287,93 @@ export class Host implements WorkflowService, ThreadHost {
     if (request.reusePolicy === 'ALLOW_DUPLICATE_FAILED_ONLY' && wentWell) throw alreadyStarted(request);
   }
 
-  #startNew(request: StartRequest): Promise<StartAnswer> {
+  #startNew(request: WorkflowStart): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
-    const bytes = ENVELOPE_BYTES + request.args.length + (request.signal?.args.length ?? 0);
-    this.#requireRoom(thread, bytes);
+    const { signal, update } = request;
+    const bytes =
+      ENVELOPE_BYTES + request.args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
+    if (!isFromWorkflow(request)) this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
+    const live = this.#begin(info, signal === undefined ? [] : [signal], bytes, update);
+    const call = update && live.updates.get(update.id);
+    const { runId, firstRunId } = info;
+    return live.started.then(() => ({
+      runId,
+      firstRunId,
+      started: true,
+      update: call && ticket(live, call),
+    }));
+  }
+
+  /** From here on the run is the latest of its workflow id. */
+  #begin(info: StartInfo, inputs: Input[], bytes: number, withUpdate?: UpdateRequest): Live {
     const live = this.#runs.admit(info);
-    const inputs = request.signal === undefined ? [] : [request.signal];
+    const { namespace, workflowId } = info;
+    const update =
+      withUpdate && this.#updateItem({ namespace, workflowId }, live, withUpdate, admitted(live));
+    if (withUpdate !== undefined) inputs.push(updateInput(withUpdate));
     live.started = new Promise((resolve, reject) => {
-      const settle = (outcome: Outcome) =>
-        outcome.kind === 'error' ? reject(unavailable(outcome.error)) : resolve();
-      thread.enqueue({ live, envelope: { kind: 'start', info, inputs }, bytes, settle });
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'error') reject(unavailable(outcome.error));
+        else resolve();
+        // Its validator may have rejected it; the start stands all the same.
+        update?.settle?.(outcome);
+      };
+      const envelope = { kind: 'start', info, inputs } as const;
+      this.#threadOf(info.runNo).enqueue({ live, envelope, bytes, settle, update });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
     live.started.catch(() => undefined);
-    this.#addRunTimeout(live);
-    return live.started.then(() => ({ runId: info.runId, started: true }));
+    this.#addTimes(live);
+    return live;
   }
 
-  #addRunTimeout(live: Live): void {
-    const { runNo, timeoutAt } = live.run;
+  #addTimes(live: Live): void {
+    const { runNo, timeoutAt, delayed, firstTurnAt } = live.run;
     if (timeoutAt !== undefined) this.#agenda.add({ at: timeoutAt, runNo, kind: 'runTimeout', seq: 0 });
+    if (delayed) this.#agenda.add({ at: firstTurnAt, runNo, kind: 'firstTurn', seq: 0 });
+  }
+
+  continueRun(live: Live, next: NextRun): Promise<void> {
+    const begun = this.#successor(live) ?? this.#continue(live, next);
+    return begun?.started ?? Promise.reject(closed());
+  }
+
+  #continue(live: Live, next: NextRun): Live | undefined {
+    if (this.#closing) return undefined;
+    const identity = { runNo: this.#runs.nextNo(), now: this.#parts.clock.now() };
+    const info = nextRunInfo(live.run.info, next, () => this.#argsOf(live), identity);
+    const signals = next.reason === 'continueAsNew' ? (next.command.signals ?? []) : [];
+    const begun = this.#begin(info, [...signals], ENVELOPE_BYTES + info.args.length);
+    if (live.pending > 0 || live.follows !== undefined) {
+      live.followedBy = begun;
+      begun.follows = live;
+    }
+    return begun;
+  }
+
+  /** Only the history keeps them. */
+  #argsOf(live: Live): Payload {
+    for (const entry of this.#entries(live)) if (entry.kind === 'started') return entry.info.args;
+    throw new InvariantError(`The history of run ${live.run.info.runId} does not begin with its start`);
+  }
+
+  /** The run that a closed one goes on as. */
+  #successor({ run }: Live): Live | undefined {
+    const runId = followingRunId(run.outcome);
+    return runId === undefined ? undefined : this.#runs.byRunId(runId);
+  }
+
+  /** All that was under way to this run has come by: what was held for the next one goes after it. */
+  quiet(live: Live): void {
+    const next = live.followedBy;
+    if (next === undefined || live.follows !== undefined) return;
+    live.followedBy = undefined;
+    next.follows = undefined;
+    this.#release(next);
+    if (next.pending === 0) this.quiet(next);
   }
 
   // ----- signals, cancel, terminate ----------------------------------------------------------------------------
@@ -246,25 +386,36 @@ export class Host implements WorkflowService, ThreadHost {
     });
   }
 
-  /** The first signal with a request id takes effect; the others hear what became of it. */
+  /** The first signal with a request id takes effect, in whichever run of the chain; the others hear what became of it. */
   #signalOnce(
     target: Target,
     live: Live,
     input: SignalInput,
     requestId: string,
   ): Promise<{ duplicate: boolean }> {
-    const underWay = live.requests.get(requestId);
-    if (underWay !== undefined) return underWay.then(() => ({ duplicate: true }));
-    const { run } = live;
-    if (
-      run.hasUnsavedRequest(requestId) ||
-      this.#parts.store.get(keys.request(run.info.firstRunNo, requestId)) !== undefined
-    ) {
-      return Promise.resolve({ duplicate: true });
+    for (const { requests, run } of this.#chain(live)) {
+      const underWay = requests.get(requestId);
+      if (underWay !== undefined) return underWay.then(() => ({ duplicate: true }));
+      if (run.hasUnsavedRequest(requestId)) return Promise.resolve({ duplicate: true });
     }
+    if (this.#parts.store.get(keys.request(live.run.info.firstRunNo, requestId)) !== undefined)
+      return Promise.resolve({ duplicate: true });
     const sent = this.#message(target, live, input);
     live.requests.set(requestId, sent);
     return sent.then(() => ({ duplicate: false })).finally(() => live.requests.delete(requestId));
+  }
+
+  /** The run, and those before it that are in memory: of the others the store knows everything. */
+  *#chain(live: Live): Generator<Live> {
+    for (let at: Live | undefined = live; at !== undefined; ) {
+      yield at;
+      const before: string | undefined = at.run.info.continuedFromRunId;
+      at = before === undefined ? undefined : this.#runs.peekRunId(before);
+    }
+  }
+
+  sendFor(target: Target, input: Exclude<Input, { kind: 'update' }>): Promise<void> {
+    return attempt(() => this.#message(target, this.#open(target), input, 'unlimited'));
   }
 
   cancel(target: Target, reason: string | undefined): Promise<void> {
@@ -272,34 +423,73 @@ export class Host implements WorkflowService, ThreadHost {
   }
 
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void> {
+    const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
+    const send = (live: Live, sent?: 'again'): Promise<void> =>
+      this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
     return attempt(() => {
       const live = this.#open(target);
-      const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
-      return this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES);
+      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
+      return send(live);
     });
   }
 
   /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. */
-  #message(target: Target, live: Live, input: Exclude<Input, { kind: 'update' }>): Promise<void> {
-    const { runNo } = live.run;
+  #message(
+    target: Target,
+    live: Live,
+    input: Exclude<Input, { kind: 'update' }>,
+    limit: 'limited' | 'unlimited' = 'limited',
+  ): Promise<void> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
-    if (live.retry === undefined) return this.#promise(target, live, { kind: 'input', runNo, input }, bytes);
-    live.retry.noted = true;
-    const entry: JournalEntry = { kind: 'received', time: this.#parts.clock.now(), inputs: [input] };
-    return this.#promise(target, live, { kind: 'note', runNo, entry }, bytes);
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
+    const send = (to: Live, sent?: 'again'): Promise<void> =>
+      this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
+    return send(live);
   }
 
-  #promise(target: Target, live: Live, envelope: Item['envelope'], bytes: number): Promise<void> {
-    const thread = this.#threadOf(live.run.runNo);
-    this.#requireRoom(thread, bytes);
+  #inputEnvelope(live: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+    const { run, retry } = live;
+    const { runNo } = run;
+    if (retry === undefined && !rests(live)) return { kind: 'input', runNo, input };
+    if (retry !== undefined) retry.noted = true;
+    return {
+      kind: 'note',
+      runNo,
+      entry: { kind: 'received', time: this.#parts.clock.now(), inputs: [input] },
+    };
+  }
+
+  /** @param again sends it to the run that the addressed one has continued as */
+  #promise(
+    target: Target,
+    live: Live,
+    envelope: Item['envelope'],
+    bytes: number,
+    again: (next: Live, sent: 'again') => Promise<void>,
+    sent: 'again' | undefined,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
-        if (outcome.kind === 'durable') resolve();
-        else if (outcome.kind === 'error') reject(unavailable(outcome.error));
-        else reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
+        if (outcome.kind === 'durable') return resolve();
+        if (outcome.kind === 'error') return reject(unavailable(outcome.error));
+        const next = this.#next(target, live);
+        if (next === undefined) reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
+        else again(next, 'again').then(resolve, reject);
       };
-      thread.enqueue({ live, envelope, bytes, settle });
+      this.#enqueue({ live, envelope, bytes, settle }, sent);
     });
+  }
+
+  /** Where a message goes that reached a run too late: on to the next one, unless that very run was meant. */
+  #next(target: Target, live: Live): Live | undefined {
+    return target.runId === undefined ? this.#successor(live) : undefined;
+  }
+
+  /** Behind what is still under way to the run before (D3), unless it is part of that. */
+  #enqueue(item: Item, sent?: 'again'): void {
+    const thread = this.#threadOf(item.live.run.runNo);
+    if (item.live.follows === undefined || sent === 'again') thread.enqueue(item);
+    else thread.hold(item);
   }
 
   // ----- queries -----------------------------------------------------------------------------------------------
@@ -321,12 +511,9 @@ export class Host implements WorkflowService, ThreadHost {
               unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
             );
         };
-        thread.enqueue({
-          live,
-          envelope: { kind: 'query', runNo: live.run.runNo, name, args },
-          bytes,
-          settle,
-        });
+        const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
+        if (rests(live)) thread.hold({ live, envelope, bytes, settle });
+        else this.#enqueue({ live, envelope, bytes, settle });
       });
     });
   }
@@ -351,23 +538,42 @@ export class Host implements WorkflowService, ThreadHost {
   // ----- updates -----------------------------------------------------------------------------------------------
 
   update(target: Target, request: UpdateRequest): UpdateTicket {
+    return this.#admitUpdate(target, request, 'limited');
+  }
+
+  updateFor(target: Target, request: UpdateRequest): UpdateTicket {
+    return this.#admitUpdate(target, request, 'unlimited');
+  }
+
+  #admitUpdate(target: Target, request: UpdateRequest, limit: 'limited' | 'unlimited'): UpdateTicket {
     this.#refuseWhenClosing();
     const live = this.#find(target);
     const known = this.#knownUpdate(live, request.id, request.generated);
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
-    const thread = this.#threadOf(live.run.runNo);
     const bytes = ENVELOPE_BYTES + request.args.length;
-    this.#requireRoom(thread, bytes);
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
     this.#requireUpdateRoom(live);
-    const call: UpdateCall = { stage: 'admitted', outcome: undefined, error: undefined, waiters: [] };
-    live.updates.set(request.id, call);
-    const input: Input = { kind: 'update', ...request, generated: request.generated || undefined };
-    const settle = (outcome: Outcome) => this.#updateSettled(target, live, request.id, call, outcome);
-    const item: Item = { live, envelope: { kind: 'input', runNo: live.run.runNo, input }, bytes, settle };
-    if (live.retry === undefined) thread.enqueue(item);
-    else thread.hold(item);
+    const call = admitted(live);
+    this.#sendUpdate(target, live, request, call);
     return ticket(live, call);
+  }
+
+  #sendUpdate(target: Target, live: Live, request: UpdateRequest, call: UpdateCall, sent?: 'again'): void {
+    const item = this.#updateItem(target, live, request, call);
+    if (live.retry === undefined) this.#enqueue(item, sent);
+    else this.#threadOf(live.run.runNo).hold(item);
+  }
+
+  #updateItem(target: Target, live: Live, request: UpdateRequest, call: UpdateCall): Item {
+    live.updates.set(request.id, call);
+    call.live = live;
+    return {
+      live,
+      envelope: { kind: 'input', runNo: live.run.runNo, input: updateInput(request) },
+      bytes: ENVELOPE_BYTES + request.args.length,
+      settle: (outcome) => this.#updateSettled(target, live, request, call, outcome),
+    };
   }
 
   #requireUpdateRoom(live: Live): void {
@@ -378,9 +584,17 @@ export class Host implements WorkflowService, ThreadHost {
   }
 
   /** Acceptance and completion are told by what the journal holds (applied), or at once by the turn that did both. */
-  #updateSettled(target: Target, live: Live, id: string, call: UpdateCall, outcome: Outcome): void {
+  #updateSettled(
+    target: Target,
+    live: Live,
+    request: UpdateRequest,
+    call: UpdateCall,
+    outcome: Outcome,
+  ): void {
     if (outcome.kind === 'durable') return;
-    live.updates.delete(id);
+    live.updates.delete(request.id);
+    const next = outcome.kind === 'closed' ? this.#next(target, live) : undefined;
+    if (next !== undefined) return this.#sendUpdate(target, next, request, call, 'again');
     if (outcome.kind === 'answer') call.outcome = { result: outcome.result };
     else if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
@@ -407,23 +621,30 @@ export class Host implements WorkflowService, ThreadHost {
     return ticket(live, known);
   }
 
+  /** By this run, or by one before it: an update takes effect once in a chain (D2). */
   #knownUpdate(live: Live, id: string, generated: boolean): UpdateCall | undefined {
     const waitedFor = live.updates.get(id);
     if (waitedFor !== undefined || generated) return waitedFor;
+    for (const { run, updates } of this.#chain(live)) {
+      const call = updates.get(id);
+      if (call !== undefined) return call;
+      const outcome = run.unsavedOutcome(id);
+      if (outcome !== undefined) return done(outcome);
+    }
     const { run } = live;
-    const outcome = run.unsavedOutcome(id) ?? this.#storedOutcome(run.runNo, id);
+    const outcome = this.#storedOutcome(run.info.firstRunNo, id);
     if (outcome !== undefined) return done(outcome);
     if (!run.updates.has(id)) return undefined;
     if (run.closed) return done({ failure: AcceptedUpdateCompletedWorkflow() });
     // Accepted before the store was opened, and nobody has asked for it since.
-    const call: UpdateCall = { stage: 'accepted', outcome: undefined, error: undefined, waiters: [] };
+    const call: UpdateCall = { stage: 'accepted', outcome: undefined, error: undefined, waiters: [], live };
     live.updates.set(id, call);
     // It may be that nothing else wakes this run: its replay brings the handler back to where it waits.
     return call;
   }
 
-  #storedOutcome(runNo: number, id: string): UpdateOutcome | undefined {
-    const value = this.#parts.store.get(keys.update(runNo, id));
+  #storedOutcome(chainNo: number, id: string): UpdateOutcome | undefined {
+    const value = this.#parts.store.get(keys.update(chainNo, id));
     return value === undefined ? undefined : unpackUpdateOutcome(value);
   }
 
@@ -464,7 +685,7 @@ export class Host implements WorkflowService, ThreadHost {
   async history(target: Target): Promise<HistoryEvent[]> {
     const live = this.#find(target);
     await live.started;
-    return expandHistory(this.#entries(live));
+    return expandHistory(this.#entries(live), { nextRunId: followingRunId(live.run.outcome) });
   }
 
   *#entries(live: Live): Generator<JournalEntry> {
@@ -484,6 +705,7 @@ export class Host implements WorkflowService, ThreadHost {
     if (firstExecutionRunId !== undefined && info.firstRunId !== firstExecutionRunId) {
       throw new WorkflowNotFoundError('workflow execution not found', workflowId, runId);
     }
+    if (runId === undefined) refuseBetweenRuns(live);
     return live;
   }
 
@@ -517,6 +739,14 @@ export class Host implements WorkflowService, ThreadHost {
     return this.#runs.get(runNo);
   }
 
+  latest(namespace: string, workflowId: string): Live | undefined {
+    return this.#runs.latest(namespace, workflowId);
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
   /** As far as memory and store have it; both are read at once, so nothing can be moved in between. */
   historyOf(live: Live): Uint8Array[] {
     return this.#runs.history(live);
@@ -543,6 +773,12 @@ export class Host implements WorkflowService, ThreadHost {
         return this.#advance(live, effect.id, 'completed', effect.outcome);
       case 'suspended':
         return;
+      case 'outbox':
+        return this.#deliveries.do(live, effect.item, false);
+      case 'delivered':
+        return this.#deliveries.delivered(effect.delivery, runNo);
+      case 'settled':
+        return this.#deliveries.settled(runNo, effect.deliveryKind, effect.seq);
       case 'closed':
         return this.#closed(live);
     }
@@ -567,6 +803,7 @@ export class Host implements WorkflowService, ThreadHost {
     this.#release(live);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
+    this.#retention.closed(live);
   }
 
   startFailed(live: Live, error: Error): void {
@@ -584,7 +821,17 @@ export class Host implements WorkflowService, ThreadHost {
       cause,
       attempt,
     });
+    if (attempt >= this.#parts.limits.updateTurnAttemptsMax) this.#refuseUpdates(live, attempt, message);
     this.#retryLater(live, message);
+  }
+
+  /** One of them may be what makes the turn fail; without them the run goes on if it can. */
+  #refuseUpdates(live: Live, attempt: number, message: string): void {
+    const text =
+      `The turn of workflow ${live.run.info.workflowId} that would take the update has failed ${attempt} times ` +
+      `(limits.updateTurnAttemptsMax), so it was not accepted and had no effect. Send it again when the workflow is mended: ${message}`;
+    const error = new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
+    this.#threadOf(live.run.runNo).refuseHeldUpdates(live, error);
   }
 
   turnSucceeded(live: Live): void {
@@ -602,6 +849,7 @@ export class Host implements WorkflowService, ThreadHost {
 
   #retryLater(live: Live, message: string): void {
     const { turnRetryMsMin, turnRetryMsMax } = this.#parts.limits;
+    live.roused = true;
     const attempt = (live.retry?.attempt ?? 0) + 1;
     const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
     live.retry?.stop();
@@ -624,12 +872,13 @@ export class Host implements WorkflowService, ThreadHost {
   }
 
   /** A turn with what stands in the mailbox. */
-  #enqueueRetry(live: Live): void {
+  #enqueueRetry(live: Live, first?: 'first'): void {
     const { runNo } = live.run;
     const settle = (outcome: Outcome) => {
       if (outcome.kind === 'error' && live.gone === undefined) this.#retryLater(live, outcome.error.message);
     };
-    this.#threadOf(runNo).enqueue({ live, envelope: { kind: 'retry', runNo }, bytes: 0, settle });
+    const envelope: Item['envelope'] = { kind: 'retry', runNo, first: first && true };
+    this.#threadOf(runNo).enqueue({ live, envelope, bytes: 0, settle });
   }
 
   log(live: Live, line: WorkflowLog): void {
@@ -663,6 +912,7 @@ export class Host implements WorkflowService, ThreadHost {
     if (live === undefined || live.run.closed) return false;
     if (kind === 'timer') return this.#fire(live, seq);
     if (kind === 'activity') return this.#tryActivity(live, seq, at);
+    if (kind === 'firstTurn') return this.#firstTurn(live);
     if (kind === 'turnRetry' && live.run.needsTurn && live.retry === undefined) {
       this.#retryLater(live, live.run.suspension?.failure.message ?? INTERRUPTED);
     }
@@ -678,11 +928,22 @@ export class Host implements WorkflowService, ThreadHost {
     return kind !== 'turnRetry' || live.run.needsTurn;
   }
 
+  /** Unless a message came first. */
+  #firstTurn(live: Live): boolean {
+    if (!live.run.delayed) return false;
+    if (live.retry !== undefined) return true;
+    live.roused = true;
+    this.#enqueueRetry(live, 'first');
+    this.#release(live);
+    return true;
+  }
+
   #isSettled({ runNo, kind, seq, at }: Due): boolean {
     const run = this.#runs.peek(runNo)?.run;
     if (run === undefined) return false;
     if (kind === 'timer') return !run.timers.has(seq);
     if (kind === 'activity') return run.activities.get(seq)?.nextAt !== at;
+    if (kind === 'firstTurn') return !run.delayed;
     return run.closed;
   }
 
@@ -749,16 +1010,16 @@ export class Host implements WorkflowService, ThreadHost {
     bytes: number,
     done: () => void,
   ): void {
-    const envelope = ({ retry }: Live): Item['envelope'] => {
-      if (retry === undefined) return { kind: 'input', runNo, input };
-      retry.noted = true;
-      return {
-        kind: 'note',
-        runNo,
-        entry: { kind: 'received', time: this.#parts.clock.now(), inputs: [input] },
-      };
-    };
-    this.#deliver(runNo, envelope, bytes, done);
+    this.#deliver(runNo, (live) => this.#inputEnvelope(live, input), bytes, done);
+  }
+
+  answer(runNo: number, input: Exclude<Input, { kind: 'update' }>, done: () => void): void {
+    const bytes = 'result' in input && input.result !== undefined ? input.result.length : 0;
+    this.#deliverInput(runNo, input, ENVELOPE_BYTES + bytes, done);
+  }
+
+  changed(live: Live): void {
+    this.#compactor.noted(live, 0);
   }
 
   /** Sends until it is durable or has become pointless. The queue's limit is for callers, not for these. */
@@ -787,6 +1048,7 @@ export class Host implements WorkflowService, ThreadHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      runsRemoved: this.#retention.removed,
     };
   }
 
@@ -794,6 +1056,7 @@ export class Host implements WorkflowService, ThreadHost {
   async drain(): Promise<void> {
     this.#closing = true;
     this.#agenda.close();
+    await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
     for (const live of this.#runs.all()) {
@@ -812,6 +1075,25 @@ export class Host implements WorkflowService, ThreadHost {
 
 const INTERRUPTED = 'The process ended before the turn could be tried again';
 const COMPLETED = 'workflow execution already completed';
+
+/** The run waits for its time, and what comes waits with it. */
+function rests({ run, roused }: Live): boolean {
+  return run.resting && !roused;
+}
+
+/** The next run of a continued one could not be begun yet, because the disk failed: its id is neither free nor answered for. */
+function refuseBetweenRuns({ run }: Live): void {
+  if (!run.outbox.has('continue', 0)) return;
+  const { workflowId } = run.info;
+  throw new RpcError(
+    GrpcStatus.UNAVAILABLE,
+    `Workflow ${workflowId} continues as new and its next run is not on the disk yet. Nothing was done; send it again`,
+  );
+}
+
+function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {
+  return parent !== undefined || signal?.sender !== undefined;
+}
 
 /** Synchronous refusals become rejections, so that a call fails in one way only. */
 function attempt<T>(fn: () => Promise<T>): Promise<T> {
@@ -859,8 +1141,16 @@ function unavailable(cause: Error): RpcError {
 const endKey = (runNo: number, seq: number): string => `activity end ${runNo} ${seq}`;
 const retryKey = (runNo: number, seq: number): string => `activity retry ${runNo} ${seq}`;
 
+function updateInput(request: UpdateRequest): UpdateInput {
+  return { kind: 'update', ...request, generated: request.generated || undefined };
+}
+
+function admitted(live: Live): UpdateCall {
+  return { stage: 'admitted', outcome: undefined, error: undefined, waiters: [], live };
+}
+
 function done(outcome: UpdateOutcome): UpdateCall {
-  return { stage: 'completed', outcome, error: undefined, waiters: [] };
+  return { stage: 'completed', outcome, error: undefined, waiters: [], live: undefined };
 }
 
 const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'completed'];
@@ -883,7 +1173,14 @@ function settled(call: UpdateCall): Promise<UpdateOutcome | undefined> {
 
 function ticket(live: Live, call: UpdateCall): UpdateTicket {
   return {
-    runId: live.run.info.runId,
+    get runId() {
+      return (call.live ?? live).run.info.runId;
+    },
+    get waitsFor() {
+      const { retry } = call.live ?? live;
+      if (reached(call, 'accepted') || retry === undefined) return undefined;
+      return `the turn that would take it fails and is tried again: ${retry.message}`;
+    },
     reached(stage) {
       if (reached(call, stage)) return settled(call);
       return new Promise((resolve, reject) => {
@@ -894,7 +1191,7 @@ function ticket(live: Live, call: UpdateCall): UpdateTicket {
   };
 }
 
-function startInfo(request: StartRequest, runNo: number, runId: string, now: number): StartInfo {
+function startInfo(request: WorkflowStart, runNo: number, runId: string, now: number): StartInfo {
   return {
     runNo,
     namespace: request.namespace,
@@ -916,5 +1213,13 @@ function startInfo(request: StartRequest, runNo: number, runId: string, now: num
     memo: request.memo,
     searchAttributes: request.searchAttributes,
     headers: request.headers,
+    // An update needs a turn, so it ends the delay as soon as it comes.
+    startDelayMs: request.update === undefined ? request.startDelayMs || undefined : undefined,
+    ...(request.parent && family(request.parent)),
   };
+}
+
+function family({ live, seq }: NonNullable<WorkflowStart['parent']>): Pick<StartInfo, 'parent' | 'root'> {
+  const { namespace, workflowId, runId, runNo, root } = live.run.info;
+  return { parent: { namespace, workflowId, runId, runNo, seq }, root: root ?? { workflowId, runId } };
 }

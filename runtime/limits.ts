@@ -31,10 +31,18 @@ export interface Limits {
   /** First and longest delay before a failed turn is tried again, ms. (host.ts) */
   turnRetryMsMin: number;
   turnRetryMsMax: number;
+  /** Failed attempts of a turn after which the updates that wait for it are refused with FAILED_PRECONDITION. (host.ts) */
+  updateTurnAttemptsMax: number;
   /** Longest workflow id, signal name or other identifier, bytes. Longer ones are refused. (client/workflow-client.ts) */
   identifierBytesMax: number;
   /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
   updatesInFlightMax: number;
+  /** Rows that one write of the removal of closed runs takes away; bounds how long it holds up other writes. (retention.ts) */
+  retentionRowsMax: number;
+  /** Bytes of the rows that one such write takes away, but never less than one row. (retention.ts) */
+  retentionBytesMax: number;
+  /** Shortest time between two such writes, ms; what others do comes in between. (retention.ts) */
+  retentionPauseMsMin: number;
 }
 
 const MiB = 1024 * 1024;
@@ -53,8 +61,12 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   activitiesMax: 200,
   turnRetryMsMin: 200,
   turnRetryMsMax: 60_000,
+  updateTurnAttemptsMax: 3,
   identifierBytesMax: 1_000,
   updatesInFlightMax: Number.POSITIVE_INFINITY,
+  retentionRowsMax: 512,
+  retentionBytesMax: 1 * MiB,
+  retentionPauseMsMin: 5,
 });
 
 const BOUNDS: { readonly [name in keyof Limits]?: { least?: number; most?: number } } = {

@@ -27,6 +27,8 @@ export interface Item {
   /** Size for the queue's limit. */
   bytes: number;
   settle: ((outcome: Outcome) => void) | undefined;
+  /** Of a start: its update, as the message that it becomes when the first turn fails. */
+  update?: Item | undefined;
 }
 
 export type UpdateStage = 'admitted' | 'accepted' | 'completed';
@@ -37,6 +39,8 @@ export interface UpdateCall {
   outcome: UpdateOutcome | undefined;
   error: Error | undefined;
   waiters: { stage: UpdateStage; wake: () => void }[];
+  /** The run that has it; undefined for one that is over. Before it is accepted, a continued run hands it to the next. */
+  live: Live | undefined;
 }
 
 /** A turn that failed, between its failure and the next success. */
@@ -73,11 +77,16 @@ export class Live {
   pending = 0;
   /** Failed attempts of the turn at hand; undefined while turns succeed. */
   retry: TurnRetry | undefined;
-  /** Updates that wait for the turn that is tried again. */
+  /** The turn that was put off is under way, or has been tried: from now on messages go straight to it. */
+  roused = false;
+  /** Messages that wait for the turn that is tried again, for its time, or for those before them. */
   held: Item[] = [];
   readonly updates = new Map<string, UpdateCall>();
   /** Signals by request id that are on their way, so that a second one can wait for the first. */
   readonly requests = new Map<string, Promise<void>>();
+  /** The run before this one, as long as messages are under way to it that will come here; others wait behind them. */
+  follows: Live | undefined;
+  followedBy: Live | undefined;
   readonly closeWaiters = new Set<() => void>();
 
   constructor(run: Run) {
@@ -96,6 +105,10 @@ export class Live {
       this.closeWaiters.size === 0 &&
       // Whoever runs an activity holds on to its run.
       this.run.activities.size === 0 &&
+      // And whoever asks something of another run.
+      this.run.outbox.size === 0 &&
+      this.follows === undefined &&
+      this.followedBy === undefined &&
       !this.run.dirty
     );
   }

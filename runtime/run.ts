@@ -3,7 +3,9 @@
  *
  * Owns: applying journal entries to that knowledge. The same function serves entries that have just become durable and
  * entries read back from the journal when the store is opened, so both give the same.
- * Does not own: where runs are found (runs.ts), what is done about them (effects are returned, not performed).
+ * The file is long because what an entry changes is one table, with a row for each kind of entry, input and command.
+ * Does not own: where runs are found (runs.ts), what is done about them (effects are returned, not performed), how what
+ * changed is written (unsaved.ts, compactor.ts).
  *
  * D1, D4: only durable entries are applied, so nothing here ever shows what could still be lost.
  */
@@ -15,11 +17,26 @@ import type {
   Frame,
   Input,
   JournalEntry,
+  RetryState,
   StartInfo,
   TurnFailureCause,
 } from '../codec/journal-entry.js';
-import type { ActivityRecord, RunInfo, RunOutcome, RunRecord, UpdateOutcome } from '../codec/run-record.js';
+import type { DeliveryKind } from '../codec/keys.js';
+import {
+  type ActivityRecord,
+  type ChildRecord,
+  followingRunId,
+  type OutboxItem,
+  type RunInfo,
+  type RunOutcome,
+  type RunRecord,
+  type UpdateOutcome,
+} from '../codec/run-record.js';
+import { nextRunId, retryOf } from './continuation.js';
 import { InvariantError } from './errors.js';
+import { Outbox } from './outbox.js';
+import { type Delivery, emptyUnsaved, putBack, type Unsaved } from './unsaved.js';
+import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
 
 /** What the host must do now that an entry is durable. */
 export type Effect =
@@ -29,6 +46,12 @@ export type Effect =
   | { kind: 'updateAccepted'; id: string }
   | { kind: 'updateDone'; id: string; outcome: UpdateOutcome }
   | { kind: 'suspended' }
+  /** Something is in the outbox. */
+  | { kind: 'outbox'; item: OutboxItem }
+  /** What another run asked for is here now. */
+  | { kind: 'delivered'; delivery: Delivery }
+  /** The run knows what became of something that it asked for. */
+  | { kind: 'settled'; deliveryKind: DeliveryKind; seq: number }
   | { kind: 'closed' };
 
 export interface Suspension {
@@ -41,32 +64,6 @@ export interface Suspension {
   /** Epoch ms of the next attempt. */
   nextAt: number;
 }
-
-/** Differences to what the store holds, gathered until the compactor writes them. */
-export interface Unsaved {
-  /** Frames since the last save, oldest first, with the journal value each lies in. */
-  frames: { seq: number; bytes: Uint8Array }[];
-  timersRemoved: { seq: number; due: number }[];
-  activitiesRemoved: number[];
-  activitiesChanged: Set<number>;
-  outcomes: Map<string, UpdateOutcome>;
-  requests: Set<string>;
-  /** The run is not yet in the store at all. */
-  isNew: boolean;
-  /** History chunks of writes that failed, and that may be in the store all the same. */
-  stale: number[];
-}
-
-const emptyUnsaved = (isNew: boolean): Unsaved => ({
-  frames: [],
-  timersRemoved: [],
-  activitiesRemoved: [],
-  activitiesChanged: new Set(),
-  outcomes: new Map(),
-  requests: new Set(),
-  isNew,
-  stale: [],
-});
 
 export class Run {
   readonly info: RunInfo;
@@ -86,21 +83,29 @@ export class Run {
   readonly activities = new Map<number, ActivityRecord>();
   /** Accepted, unfinished updates; true when the caller chose the id. */
   readonly updates = new Map<string, boolean>();
+  /** Children that have not closed. */
+  readonly children = new Map<number, ChildRecord>();
+  readonly outbox: Outbox;
   /** Durable inputs that no turn has taken. */
   waiting = 0;
   unsaved: Unsaved;
   /** What the compactor is writing right now. */
   saving: Unsaved | undefined;
 
-  constructor(info: StartInfo | RunInfo, isNew: boolean) {
+  constructor(info: StartInfo | RunInfo, isNew: boolean, outbox = new Outbox()) {
     const { args: _, ...rest } = info as StartInfo;
     this.info = rest;
     this.lastTime = info.startTime;
     this.unsaved = emptyUnsaved(isNew);
+    this.outbox = outbox;
   }
 
-  static fromRecord(record: RunRecord, activities: Iterable<readonly [number, ActivityRecord]>): Run {
-    const run = new Run(record.info, false);
+  static fromRecord(
+    record: RunRecord,
+    activities: Iterable<readonly [number, ActivityRecord]>,
+    outbox: Iterable<readonly [number, OutboxItem]> = [],
+  ): Run {
+    const run = new Run(record.info, false, new Outbox(record.outboxNo, outbox));
     run.state = record.state as ExecutionState;
     run.outcome = record.outcome;
     run.closeTime = record.closeTime;
@@ -113,6 +118,7 @@ export class Run {
     for (const [seq, due] of record.timers) run.timers.set(seq, { due, saved: true });
     for (const [seq, activity] of activities) run.activities.set(seq, activity);
     for (const id of record.updates) run.updates.set(id, true);
+    for (const [seq, child] of record.children) run.children.set(seq, child);
     if (record.suspended !== undefined) run.suspension = { ...record.suspended, attempt: 1, nextAt: 0 };
     return run;
   }
@@ -132,6 +138,8 @@ export class Run {
       through,
       timers: [...this.timers].map(([seq, { due }]) => [seq, due]),
       updates: [...this.updates.keys()],
+      children: [...this.children],
+      outboxNo: this.outbox.lastNo,
       suspended: suspension && {
         cause: suspension.cause,
         failure: suspension.failure,
@@ -146,7 +154,22 @@ export class Run {
 
   /** A turn is due although no message says so: one failed, or left inputs behind. */
   get needsTurn(): boolean {
-    return !this.closed && (this.suspension !== undefined || this.waiting > 0);
+    return !this.closed && (this.suspension !== undefined || (this.waiting > 0 && !this.delayed));
+  }
+
+  /** The first turn waits for its time, or for a message. */
+  get delayed(): boolean {
+    return !this.turned && this.info.startDelayMs !== undefined;
+  }
+
+  /** A run that follows another waits for its time whatever is sent to it (a start that was put off does not). */
+  get resting(): boolean {
+    return this.delayed && this.info.continuedFromRunId !== undefined;
+  }
+
+  /** Epoch ms at which the first turn is due, if it was put off. */
+  get firstTurnAt(): number {
+    return instant(this.info.startTime + (this.info.startDelayMs ?? 0));
   }
 
   get closed(): boolean {
@@ -155,16 +178,17 @@ export class Run {
 
   /** Epoch ms at which the run is timed out, if it has such a limit. */
   get timeoutAt(): number | undefined {
-    const { runTimeoutMs, executionTimeoutMs, startTime } = this.info;
-    const ms = Math.min(
-      runTimeoutMs ?? Number.POSITIVE_INFINITY,
-      executionTimeoutMs ?? Number.POSITIVE_INFINITY,
+    const { runTimeoutMs, executionTimeoutMs, startTime, chainStartTime } = this.info;
+    const at = Math.min(
+      this.firstTurnAt + (runTimeoutMs ?? Number.POSITIVE_INFINITY),
+      (chainStartTime ?? startTime) + (executionTimeoutMs ?? Number.POSITIVE_INFINITY),
     );
-    return ms === Number.POSITIVE_INFINITY ? undefined : instant(startTime + ms);
+    return at === Number.POSITIVE_INFINITY ? undefined : instant(at);
   }
 
   get dirty(): boolean {
-    return this.unsaved.frames.length > 0 || this.saving !== undefined;
+    const { frames, outboxRemoved } = this.unsaved;
+    return frames.length > 0 || outboxRemoved.length > 0 || this.saving !== undefined;
   }
 
   /** Frames that the store's history does not have, oldest first. */
@@ -195,19 +219,13 @@ export class Run {
 
   /** Nobody knows whether the write happened: its differences stand again before those that came since. */
   saveFailed(through: number): void {
-    const { saving: old, unsaved } = this;
-    if (old === undefined) return;
+    if (this.saving === undefined) return;
+    putBack(this.unsaved, this.saving, through);
     this.saving = undefined;
-    unsaved.frames.unshift(...old.frames);
-    unsaved.timersRemoved.unshift(...old.timersRemoved);
-    unsaved.activitiesRemoved.unshift(...old.activitiesRemoved);
-    for (const seq of old.activitiesChanged) if (this.activities.has(seq)) unsaved.activitiesChanged.add(seq);
-    for (const [id, outcome] of old.outcomes)
-      if (!unsaved.outcomes.has(id)) unsaved.outcomes.set(id, outcome);
-    for (const id of old.requests) unsaved.requests.add(id);
+    for (const seq of this.unsaved.activitiesChanged)
+      if (!this.activities.has(seq)) this.unsaved.activitiesChanged.delete(seq);
     for (const timer of this.timers.values()) timer.saved = false;
-    unsaved.isNew = old.isNew;
-    unsaved.stale = [...old.stale, through];
+    this.outbox.saveFailed();
   }
 
   /** Notes a durable frame. The entry itself is applied only if it is notable. */
@@ -222,18 +240,19 @@ export class Run {
     this.lastTime = Math.max(this.lastTime, entry.time);
     switch (entry.kind) {
       case 'started':
+        this.#startedAsChild(effects);
         break;
       case 'turn':
         if (this.state === 'suspended') this.#step('retryTurn');
         this.suspension = undefined;
         this.turned = true;
         this.waiting -= entry.taken;
-        for (const input of entry.inputs) this.#input(input);
+        for (const input of entry.inputs) this.#input(input, effects);
         for (const command of entry.commands) this.#command(command, entry, effects);
         break;
       case 'received':
         this.waiting += entry.inputs.length;
-        for (const input of entry.inputs) this.#input(input);
+        for (const input of entry.inputs) this.#input(input, effects);
         break;
       case 'turnFailed':
         this.#suspend(entry, effects);
@@ -245,10 +264,15 @@ export class Run {
         this.#close('terminated', { status: 'terminated', reason: entry.reason }, entry.time, effects);
         break;
       case 'timedOut':
-        this.#close('timedOut', { status: 'timedOut', retryState: entry.retryState }, entry.time, effects);
+        this.#timeOut(entry, effects);
         break;
     }
     return effects;
+  }
+
+  /** The run closed before it could hear what became of this. */
+  forgetDelivery(kind: DeliveryKind, seq: number): void {
+    this.unsaved.settled.push({ kind, seq });
   }
 
   #step(event: ExecutionEvent): void {
@@ -268,18 +292,69 @@ export class Run {
     effects.push({ kind: 'suspended' });
   }
 
-  #input(input: Input): void {
+  /** The first run of a child's chain is what its parent asked for. */
+  #startedAsChild(effects: Effect[]): void {
+    const { parent, firstRunNo, runNo } = this.info;
+    if (parent === undefined || firstRunNo !== runNo) return;
+    this.#delivered({ senderRunNo: parent.runNo, kind: 'child', seq: parent.seq }, effects);
+  }
+
+  #delivered(delivery: Delivery, effects: Effect[]): void {
+    this.unsaved.deliveries.push(delivery);
+    effects.push({ kind: 'delivered', delivery });
+  }
+
+  #input(input: Input, effects: Effect[]): void {
+    if ('sender' in input && input.sender !== undefined) {
+      const { runNo, seq } = input.sender;
+      this.#delivered({ senderRunNo: runNo, kind: 'message', seq }, effects);
+    }
     switch (input.kind) {
       case 'signal':
         if (input.requestId !== undefined) this.unsaved.requests.add(input.requestId);
+        return;
+      case 'update':
+      case 'cancel':
         return;
       case 'timerFired':
         return this.#dropTimer(input.seq);
       case 'activityResolved':
         return this.#dropActivity(input.seq);
-      default:
+      case 'childStarted': {
+        const child = this.children.get(input.seq);
+        if (child !== undefined) child.runId = input.runId;
+        return this.#settled('startChild', 'child', input.seq, effects);
+      }
+      case 'childStartFailed':
+        this.children.delete(input.seq);
+        return this.#settled('startChild', 'child', input.seq, effects);
+      case 'childClosed':
+        this.children.delete(input.seq);
         return;
+      case 'externalResolved':
+        return this.#settled('external', 'message', input.seq, effects);
     }
+  }
+
+  /** What became of it is in the journal. */
+  #settled(kind: OutboxItem['kind'], deliveryKind: DeliveryKind, seq: number, effects: Effect[]): void {
+    this.removeFromOutbox(kind, seq);
+    this.unsaved.settled.push({ kind: deliveryKind, seq });
+    effects.push({ kind: 'settled', deliveryKind, seq });
+  }
+
+  #ask(item: OutboxItem, effects: Effect[]): void {
+    this.outbox.add(item);
+    effects.push({ kind: 'outbox', item });
+  }
+
+  /**
+   * For items whose end leaves no entry. A crash before the next save brings them back; then they are done again and must
+   * find that there is nothing left to do.
+   */
+  removeFromOutbox(kind: OutboxItem['kind'], seq: number): void {
+    const no = this.outbox.remove(kind, seq);
+    if (no !== undefined) this.unsaved.outboxRemoved.push(no);
   }
 
   #command(command: Command, entry: Extract<JournalEntry, { kind: 'turn' }>, effects: Effect[]): void {
@@ -294,8 +369,7 @@ export class Run {
         return this.#dropTimer(command.seq);
       case 'scheduleActivity':
         this.#setActivity(command.seq, {
-          // A copy: the entry's bytes lie in a journal value, which the activity would keep in memory as a whole.
-          command: { ...command, args: new Uint8Array(command.args) },
+          command: owned(command),
           scheduledAt: entry.time,
           attempt: 1,
           nextAt: entry.time,
@@ -329,30 +403,73 @@ export class Run {
           effects,
         );
       case 'failWorkflow':
-        return this.#close(
-          'failWorkflow',
-          { status: 'failed', failure: command.failure },
-          entry.time,
-          effects,
-        );
+        return this.#fail(command.failure, entry.time, effects);
       case 'cancelWorkflow':
         return this.#close('cancelWorkflow', { status: 'cancelled' }, entry.time, effects);
       case 'patch':
       case 'upsertMemo':
       case 'upsertSearchAttributes':
         return;
-      case 'startChild':
-      case 'cancelChild':
+      case 'startChild': {
+        const { seq, workflowId, workflowType, parentClosePolicy } = command;
+        this.children.set(seq, { workflowId, workflowType, parentClosePolicy });
+        return this.#ask({ kind: 'startChild', seq, command: owned(command) }, effects);
+      }
+      case 'cancelChild': {
+        const { seq, workflowId, reason } = command;
+        return this.#ask({ kind: 'cancelChild', seq, workflowId, reason }, effects);
+      }
       case 'signalExternal':
-      case 'cancelSignalExternal':
       case 'cancelExternal':
       case 'updateExternal':
       case 'signalWithStart':
+        return this.#ask({ kind: 'external', seq: command.seq, command: owned(command) }, effects);
+      case 'cancelSignalExternal':
+        // It is on its way by now, and the workflow does not wait for it any more.
+        return;
       case 'continueAsNew':
+        this.#ask(
+          { kind: 'continue', seq: 0, next: { reason: 'continueAsNew', command: owned(command) } },
+          effects,
+        );
+        return this.#close(
+          'continueAsNew',
+          { status: 'continuedAsNew', newRunId: nextRunId(this.info.runId) },
+          entry.time,
+          effects,
+        );
+      default:
         throw new InvariantError(
-          `Command '${command.kind}' of run ${this.info.runId} is not known to this version`,
+          `Command '${(command as { kind: string }).kind}' of run ${this.info.runId} is not known to this version`,
         );
     }
+  }
+
+  #fail(failure: Failure, time: number, effects: Effect[]): void {
+    const again = this.#tryAgain(failure, time, effects);
+    this.#close('failWorkflow', { status: 'failed', failure, ...again }, time, effects);
+  }
+
+  /** What is tried again is a run that took too long, not a chain that did. */
+  #timeOut({ time, retryState }: Extract<JournalEntry, { kind: 'timedOut' }>, effects: Effect[]): void {
+    const failure: Failure = {
+      message: 'Workflow execution timed out',
+      info: { kind: 'timeout', timeoutType: 'START_TO_CLOSE' },
+    };
+    const again = this.info.retry === undefined ? { retryState } : this.#tryAgain(failure, time, effects);
+    this.#close('timedOut', { status: 'timedOut', ...again }, time, effects);
+  }
+
+  #tryAgain(
+    failure: Failure,
+    time: number,
+    effects: Effect[],
+  ): { retryState: RetryState; newRunId?: string } {
+    const decision = retryOf(this.info, failure, time);
+    if (!decision.retry) return { retryState: decision.state };
+    const { delayMs } = decision;
+    this.#ask({ kind: 'continue', seq: 0, next: { reason: 'retry', delayMs, failure } }, effects);
+    return { retryState: 'IN_PROGRESS', newRunId: nextRunId(this.info.runId) };
   }
 
   #close(event: ExecutionEvent, outcome: RunOutcome, time: number, effects: Effect[]): void {
@@ -365,7 +482,23 @@ export class Run {
       this.#dropActivity(seq);
       effects.push({ kind: 'activityCancel', seq, activity });
     }
+    // Whoever sends one of these again, perhaps to a later run of the chain, hears what became of the first.
+    for (const [id, chosen] of this.updates)
+      if (chosen) this.unsaved.outcomes.set(id, { failure: AcceptedUpdateCompletedWorkflow() });
+    this.#closeFamily(effects);
     effects.push({ kind: 'closed' });
+  }
+
+  /** Children go the way that their parent chose for them; its own parent hears of it, unless the chain goes on. */
+  #closeFamily(effects: Effect[]): void {
+    for (const [seq, { workflowId, parentClosePolicy }] of this.children) {
+      // One whose start is still under way is seen to when it has started.
+      if (parentClosePolicy === 'ABANDON' || this.outbox.has('startChild', seq)) continue;
+      this.#ask({ kind: 'closeChild', seq, workflowId, policy: parentClosePolicy }, effects);
+    }
+    this.children.clear();
+    if (this.info.parent !== undefined && followingRunId(this.outcome) === undefined)
+      this.#ask({ kind: 'tellParent', seq: 0 }, effects);
   }
 
   #dropTimer(seq: number): void {
@@ -408,6 +541,14 @@ export class Run {
       heartbeat,
     });
   }
+}
+
+/** A copy of the command's own bytes: in an entry they are views of a journal value, which they would keep in memory whole. */
+function owned<T extends object>(command: T): T {
+  const copy = { ...command } as Record<string, unknown>;
+  for (const [name, value] of Object.entries(copy))
+    if (value instanceof Uint8Array) copy[name] = new Uint8Array(value);
+  return copy as T;
 }
 
 /** The last instant that a Date can hold. */

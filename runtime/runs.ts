@@ -2,17 +2,23 @@
  * The directory of runs: by number, by run id, and the latest run of a workflow id.
  *
  * Owns: which runs are in the host's memory, loading the others from the store when asked for, numbering new ones.
- * Does not own: what happens to a run (run.ts), moving its entries into the store (compactor.ts).
+ * Does not own: what happens to a run (run.ts), moving its entries into the store (compactor.ts), removing it (retention.ts).
  *
  * A run is kept while something goes on with it or the store lacks some of it; otherwise the store is its only place.
  */
 import { frames, type StartInfo, unpackEntry } from '../codec/journal-entry.js';
 import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
-import { unpackActivityRecord, unpackRunRecord } from '../codec/run-record.js';
+import {
+  type OutboxItem,
+  unpackActivityRecord,
+  unpackOutboxItem,
+  unpackRunRecord,
+} from '../codec/run-record.js';
 import { InvariantError } from './errors.js';
 import { Live } from './live.js';
 import { Run } from './run.js';
 import type { Store } from './store/store.js';
+import type { Delivery } from './unsaved.js';
 
 /** Runs that were loaded and may have become idle since (D8). */
 const VISITED_MAX = 1_024;
@@ -25,12 +31,17 @@ export class Runs {
   readonly #byRunId = new Map<string, Live>();
   /** Runs loaded because somebody asked for them, oldest first. Nothing may come of it, so they are looked at again. */
   readonly #visited: Live[] = [];
+  /** Runs that are being removed; nobody finds them any more. */
+  readonly #hidden = new Set<number>();
   #lastNo = 0;
 
   constructor(store: Store) {
     this.#store = store;
     for (const [key] of store.range(startOf('r'), endOf('r'), { reverse: true, limit: 1 }))
       this.#lastNo = readNumber(key, 0);
+    // The run with the highest number may have been removed. Numbers are never given twice: rows of it may be left.
+    const highest = store.get(keys.highestRun());
+    if (highest !== undefined) this.#lastNo = Math.max(this.#lastNo, unpackNumber(highest));
   }
 
   get inMemory(): number {
@@ -43,6 +54,11 @@ export class Runs {
 
   nextNo(): number {
     return ++this.#lastNo;
+  }
+
+  /** The highest number given so far. */
+  get lastNo(): number {
+    return this.#lastNo;
   }
 
   get(runNo: number): Live | undefined {
@@ -66,6 +82,11 @@ export class Runs {
     if (inMemory !== undefined) return inMemory;
     const value = this.#store.get(keys.runId(runId));
     return value === undefined ? undefined : this.get(unpackNumber(value));
+  }
+
+  /** Only if it is in memory. */
+  peekRunId(runId: string): Live | undefined {
+    return this.#byRunId.get(runId);
   }
 
   /** A run that is about to start. It becomes the latest of its workflow id at once. */
@@ -93,16 +114,41 @@ export class Runs {
     return latest === live || latest?.before === live;
   }
 
+  /** The sender does not know yet that it was delivered. One that waits for something is in memory. */
+  isAwaited({ senderRunNo, kind, seq }: Delivery): boolean {
+    const sender = this.peek(senderRunNo)?.run;
+    return sender?.outbox.has(kind === 'child' ? 'startChild' : 'external', seq) ?? false;
+  }
+
   /** Leaves the host's memory; the store has all of it. */
   forget(live: Live): void {
     if (!live.idle) return;
     this.#remove(live);
   }
 
+  /** The run is about to be removed from the store: from here on it is not found, as if it had been. It must be idle. */
+  hide(runNo: number): void {
+    const live = this.#byNo.get(runNo);
+    if (live !== undefined) this.#remove(live);
+    this.#hidden.add(runNo);
+  }
+
+  /** The removal is over; whether the run is still there, the store says. */
+  unhide(runNo: number): void {
+    this.#hidden.delete(runNo);
+  }
+
   /** Numbers of runs that the store knows to have unsettled activities. */
   withActivities(): Set<number> {
     const found = new Set<number>();
     for (const [key] of this.#store.range(startOf('a'), endOf('a'))) found.add(readNumber(key, 0));
+    return found;
+  }
+
+  /** Numbers of runs that the store knows to ask something of others. */
+  withOutbox(): Set<number> {
+    const found = new Set<number>();
+    for (const [key] of this.#store.range(startOf('o'), endOf('o'))) found.add(readNumber(key, 0));
     return found;
   }
 
@@ -121,12 +167,15 @@ export class Runs {
   }
 
   #load(runNo: number): Live | undefined {
+    if (this.#hidden.has(runNo)) return undefined;
     const value = this.#store.get(keys.run(runNo));
     if (value === undefined) return undefined;
     const activities = [...this.#store.range(keys.activity(runNo, 0), keys.activity(runNo + 1, 0))];
+    const record = unpackRunRecord(value);
     const run = Run.fromRecord(
-      unpackRunRecord(value),
-      activities.map(([key, record]) => [readNumber(key, 1), unpackActivityRecord(record)] as const),
+      record,
+      activities.map(([key, activity]) => [readNumber(key, 1), unpackActivityRecord(activity)] as const),
+      record.outboxNo === 0 ? [] : this.#outbox(runNo),
     );
     const live = new Live(run);
     this.#keep(live);
@@ -134,6 +183,11 @@ export class Runs {
     if (this.#visited.length > VISITED_MAX)
       for (const visited of this.#visited.splice(0, VISITED_MAX / 2)) this.forget(visited);
     return live;
+  }
+
+  #outbox(runNo: number): (readonly [number, OutboxItem])[] {
+    const rows = [...this.#store.range(keys.outbox(runNo, 0), keys.outbox(runNo + 1, 0))];
+    return rows.map(([key, item]) => [readNumber(key, 1), unpackOutboxItem(item)] as const);
   }
 
   #keep(live: Live): void {
@@ -201,6 +255,6 @@ export function packNumber(value: number): Uint8Array {
   return bytes;
 }
 
-function unpackNumber(bytes: Uint8Array): number {
+export function unpackNumber(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0);
 }

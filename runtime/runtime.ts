@@ -8,12 +8,12 @@
  */
 import { availableParallelism, hostname } from 'node:os';
 import { instrumentReadOnly } from '../actors/sandbox/instrument.js';
-import { utf8Length } from '../codec/keys.js';
 import { FORMAT_VERSION } from '../codec/version.js';
 import { activityPool } from './activities/pool.js';
 import { type ActivityExecutor, hostExecutor } from './activities/runner.js';
 import { bundleWorkflows, createLocator } from './bundle.js';
 import { WorkflowBundleError } from './bundle-errors.js';
+import { CallContext } from './client/call-context.js';
 import { Client } from './client/client.js';
 import { WorkflowClient } from './client/workflow-client.js';
 import { type Clock, systemClock } from './clock.js';
@@ -21,6 +21,13 @@ import { ConfigurationError } from './errors.js';
 import { Host } from './host.js';
 import { type Limits, withDefaults } from './limits.js';
 import { DefaultLogger, type Logger } from './logger.js';
+import {
+  checkName,
+  DeclaredNamespaces,
+  declaredNamespaces,
+  type NamespaceOptions,
+  type Namespaces,
+} from './namespaces.js';
 import { Pool, ThreadDiedError } from './pool.js';
 import { openLmdbStore } from './store/lmdb.js';
 import { openMemoryStore } from './store/memory.js';
@@ -37,8 +44,13 @@ export interface RuntimeOptions {
   activitiesPath?: string | URL;
   /** Workflow threads. Default: the machine's parallelism less one, at least one. */
   threads?: number;
-  /** Default 'default'. */
+  /** The namespace that `client` serves. Default 'default'. */
   namespace?: string;
+  /**
+   * Further namespaces, each a separate set of workflow ids, with how long each keeps closed executions; `namespace` is
+   * always there and may be among them. Calls to any other fail with NamespaceNotFoundError.
+   */
+  namespaces?: Record<string, NamespaceOptions>;
   /** Default 'default'. */
   taskQueue?: string;
   /**
@@ -55,8 +67,6 @@ export interface RuntimeOptions {
   ports?: { store?: Store; clock?: Clock };
 }
 
-/** Longest namespace or task queue. */
-const NAME_BYTES_MAX = 900;
 const DURABILITIES: readonly string[] = ['flush', 'commit', 'memory'];
 
 export class Runtime {
@@ -82,7 +92,7 @@ export class Runtime {
    */
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
-    const { limits, threads, clock } = checked;
+    const { limits, threads, clock, namespaces } = checked;
     const { code, locate } = await workflowCode(options.workflowsPath);
     const opened: { close(): Promise<void> }[] = [];
     try {
@@ -94,20 +104,37 @@ export class Runtime {
       opened.unshift(pool);
       const workflowTypes = await workflowTypesOf(pool, options.workflowsPath, locate, limits);
       const logger = options.logger ?? new DefaultLogger();
-      const host = new Host({ store, pool, threads, workflowTypes, executors, limits, clock, logger });
-      const workflow = new WorkflowClient(host, {
+      const host = new Host({
+        store,
+        pool,
+        threads,
+        workflowTypes,
+        executors,
+        limits,
+        namespaces,
+        clock,
+        logger,
+      });
+      const clientOptions = {
         namespace: options.namespace ?? 'default',
         taskQueue: options.taskQueue ?? 'default',
         identity: options.identity ?? `${process.pid}@${hostname()}`,
         payloadBytesMax: limits.payloadBytesMax,
         identifierBytesMax: limits.identifierBytesMax,
-      });
+      };
+      const service = new DeclaredNamespaces(host, namespaces);
+      const workflow = new WorkflowClient(service, clientOptions, new CallContext(clock));
       return new Runtime({ host, pool, store, client: new Client(workflow) });
     } catch (error) {
       // Whatever was opened is closed again; the error that counts is the one that ended the opening.
       for (const part of opened) await part.close().catch(() => undefined);
       throw error;
     }
+  }
+
+  /** A client of another namespace; its calls fail with NamespaceNotFoundError if that was not declared. */
+  clientFor(namespace: string): Client {
+    return new Client(this.client.workflow.withOptions({ namespace }));
   }
 
   /** A snapshot of counts and sizes. */
@@ -134,7 +161,14 @@ export class Runtime {
   }
 }
 
-function check(options: RuntimeOptions): { limits: Limits; threads: number; clock: Clock } {
+interface Checked {
+  limits: Limits;
+  threads: number;
+  clock: Clock;
+  namespaces: Namespaces;
+}
+
+function check(options: RuntimeOptions): Checked {
   if (typeof options !== 'object' || options === null)
     throw new ConfigurationError('Runtime.open takes an object of options');
   const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
@@ -159,19 +193,12 @@ function check(options: RuntimeOptions): { limits: Limits; threads: number; cloc
   for (const name of ['namespace', 'taskQueue'] as const) {
     checkName(name, options[name]);
   }
-  return { limits: withDefaults(options.limits), threads, clock: options.ports?.clock ?? systemClock };
-}
-
-/** They are part of keys: they must be short, and the character that ends them there must not be in them. */
-function checkName(option: string, value: string | undefined): void {
-  if (value === undefined) return;
-  if (typeof value !== 'string' || value === '')
-    throw new ConfigurationError(`${option} must be a text that is not empty`);
-  const problem = value.includes('\0')
-    ? 'must not have the character NUL in it'
-    : `must have at most ${NAME_BYTES_MAX} bytes`;
-  if (value.includes('\0') || utf8Length(value) > NAME_BYTES_MAX)
-    throw new ConfigurationError(`${option} ${problem}`);
+  return {
+    limits: withDefaults(options.limits),
+    threads,
+    clock: options.ports?.clock ?? systemClock,
+    namespaces: declaredNamespaces(options.namespace ?? 'default', options.namespaces),
+  };
 }
 
 type Locate = (line: number, column: number) => string;

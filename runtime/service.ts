@@ -6,7 +6,7 @@
 
 import type { Failure } from '../codec/failure.js';
 import type { HistoryEvent } from '../codec/history-event.js';
-import type { Headers, Payload, RetryPolicy, SignalInput } from '../codec/journal-entry.js';
+import type { Headers, Payload, RetryPolicy, Sender, SignalInput } from '../codec/journal-entry.js';
 import type { RunOutcome, UpdateOutcome } from '../codec/run-record.js';
 
 /** The latest run of a workflow id, or one run of it. */
@@ -51,6 +51,8 @@ export interface StartRequest {
 
 export interface StartAnswer {
   runId: string;
+  /** The chain's first run; another than runId only where an open run was used that continues one. */
+  firstRunId: string;
   /** False when an open run was used. */
   started: boolean;
   /** Of the request's update. */
@@ -110,10 +112,15 @@ export interface UpdateRequest {
   name: string;
   args: Payload;
   identity?: string | undefined;
+  headers?: Headers | undefined;
+  /** The workflow that sent it, if one did. */
+  sender?: Sender | undefined;
 }
 
 export interface UpdateTicket {
   runId: string;
+  /** Why it is not accepted yet, when the workflow is in trouble. */
+  readonly waitsFor: string | undefined;
   /** Resolves at the stage, or earlier when the update is rejected or done. */
   reached(stage: 'accepted' | 'completed'): Promise<UpdateOutcome | undefined>;
 }

@@ -121,6 +121,7 @@ export class Shard {
     switch (envelope.kind) {
       case 'start': {
         const { info } = envelope;
+        if (info.startDelayMs !== undefined) return this.#startLater(envelope);
         const activation = this.#sandbox.realm.createActivation(info, this.#sandbox.load);
         this.#hold(info.runNo, activation);
         this.#journal(info.runNo, { kind: 'started', time: this.#batch.now, info });
@@ -143,7 +144,7 @@ export class Shard {
       case 'recover':
         return this.#recover(envelope.runNo, envelope.frames);
       case 'retry':
-        this.#mailbox(envelope.runNo).due = 'retry';
+        this.#mailbox(envelope.runNo).due = envelope.first ? 'start' : 'retry';
         return;
       case 'note':
         return this.#note(envelope.runNo, envelope.entry, at);
@@ -152,6 +153,12 @@ export class Shard {
         this.#lost.delete(envelope.runNo);
         return;
     }
+  }
+
+  #startLater({ info, inputs }: Extract<Envelope, { kind: 'start' }>): void {
+    const time = this.#batch.now;
+    this.#journal(info.runNo, { kind: 'started', time, info });
+    if (inputs.length > 0) this.#journal(info.runNo, { kind: 'received', time, inputs });
   }
 
   #note(runNo: number, entry: JournalEntry, at: number): void {

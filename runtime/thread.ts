@@ -46,6 +46,8 @@ export interface ThreadHost {
   turnFailed(live: Live, cause: TurnFailureCause, message: string): void;
   turnSucceeded(live: Live): void;
   log(live: Live, line: BatchResult['logs'][number]): void;
+  /** Nothing is queued or under way for the run any more. */
+  quiet(live: Live): void;
   /** The run left memory. */
   passivated(live: Live): void;
   /** Something broke that must not: told, then the thread goes on. */
@@ -139,6 +141,14 @@ export class Thread {
     this.#queue = this.#queue.concat(live.held);
     live.held = [];
     this.#schedule();
+  }
+
+  /** Gives up the updates of clients that are held for the run: they had no effect. Workflows that sent one wait on. */
+  refuseHeldUpdates(live: Live, error: Error): void {
+    const refused = live.held.filter(({ envelope }) => isClientUpdate(envelope));
+    live.held = live.held.filter(({ envelope }) => !isClientUpdate(envelope));
+    live.pending += refused.length;
+    for (const item of refused) this.#settle(item, { kind: 'error', error });
   }
 
   /** Resolves when nothing is queued, in flight or waiting for its commit. */
@@ -287,7 +297,7 @@ export class Thread {
   /** The thread must hold the run before it gets a message for it. */
   #activate({ live, envelope }: Item, { envelopes, index }: SentBatch): void {
     const { runNo } = live.run;
-    if (envelope.kind === 'drop') return;
+    if (envelope.kind === 'drop' || isPutOff(envelope)) return;
     if (!live.active && envelope.kind !== 'start') {
       // A note needs no activation; a run that is only being closed is not worth a replay.
       if (!needsActivation(envelope)) return;
@@ -400,6 +410,12 @@ export class Thread {
     this.#uncount(item);
     item.live.pending--;
     item.settle?.(outcome);
+    this.#look(item.live);
+  }
+
+  /** A run that has continued as new lets the next one go on once nothing is under way to it. */
+  #look(live: Live): void {
+    if (live.pending === 0 && live.followedBy !== undefined) this.#parts.host.quiet(live);
   }
 
   #turnFailed(
@@ -413,6 +429,8 @@ export class Thread {
     this.#deactivate(live);
     for (const at of failure.updates) {
       const item = index[at];
+      // The start stands; only the update that came with it waits.
+      if (item?.update !== undefined) this.hold(item.update);
       if (item === undefined || item.envelope.kind !== 'input') continue;
       answered.add(item);
       item.live.pending--;
@@ -443,7 +461,10 @@ export class Thread {
     // These answers show what is lost.
     const answers = [...this.#gated.values()].flat();
     this.#gated.clear();
-    for (const { item } of answers) this.#settle(item, { kind: 'error', error });
+    this.#discard(
+      answers.map(({ item }) => item),
+      error,
+    );
   }
 
   #forgetAll(): void {
@@ -512,6 +533,7 @@ export class Thread {
       case 'drop':
         this.#uncount(item);
         item.live.pending--;
+        this.#look(item.live);
         return [];
       case 'start':
         // Its notes stand before everything else of the batch (failOffender).
@@ -547,15 +569,7 @@ export class Thread {
       notes.push(note({ kind: 'started', time, info }, item.settle));
       const received = inputs.filter((input) => input.kind !== 'update');
       if (received.length > 0) notes.push(note({ kind: 'received', time, inputs: received }));
-      for (const input of inputs) {
-        if (input.kind === 'update')
-          this.hold({
-            live: offender,
-            envelope: { kind: 'input', runNo, input },
-            bytes: 0,
-            settle: undefined,
-          });
-      }
+      if (item.update !== undefined) this.hold(item.update);
     }
     if (offender.retry === undefined)
       notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
@@ -584,6 +598,15 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+function isClientUpdate(envelope: Envelope): boolean {
+  return envelope.kind === 'input' && envelope.input.kind === 'update' && envelope.input.sender === undefined;
+}
+
+/** A start whose first turn comes later: until then there is nothing to hold. */
+function isPutOff(envelope: Envelope): boolean {
+  return envelope.kind === 'start' && envelope.info.startDelayMs !== undefined;
 }
 
 function ends(entry: JournalEntry): boolean {

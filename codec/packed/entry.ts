@@ -293,6 +293,7 @@ export const startInfo = struct<StartInfo>({
   lastResult: bytes,
   lastFailure: failure,
   requestId: text,
+  chainStartTime: number,
 });
 
 /** Why a turn failed. */

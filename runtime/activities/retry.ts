@@ -11,11 +11,12 @@ const DEFAULT_COEFFICIENT = 2;
 const DEFAULT_MAXIMUM_FACTOR = 100;
 
 /**
+ * @param command what is tried: an activity, or, with the same rules, a run of a workflow
  * @param attempt the attempt that failed, from 1
  * @param sinceScheduledMs time since the activity was scheduled
  */
 export function afterFailure(
-  command: ScheduleActivityCommand,
+  command: Pick<ScheduleActivityCommand, 'retry' | 'scheduleToCloseMs'>,
   attempt: number,
   failure: Failure,
   sinceScheduledMs: number,

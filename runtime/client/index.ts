@@ -5,7 +5,12 @@ export {
   type SignalDefinition,
   type UpdateDefinition,
   type Workflow,
+  type WorkflowQueryType,
   type WorkflowResultType,
+  type WorkflowReturnType,
+  type WorkflowSignalType,
+  type WorkflowUpdateType,
+  type WorkflowUpdateValidatorType,
 } from '../../actors/definitions.js';
 export {
   ActivityFailure,
@@ -42,21 +47,29 @@ export {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from './errors.js';
 export {
+  type BaseWorkflowHandle,
   type GetWorkflowHandleOptions,
+  type GetWorkflowUpdateHandleOptions,
   QueryRejectCondition,
   type SignalOptions,
   type WithWorkflowArgs,
+  type WorkflowDurationOptions,
   type WorkflowExecutionDescription,
   type WorkflowHandle,
   type WorkflowHandleWithFirstExecutionRunId,
   type WorkflowHandleWithSignaledRunId,
+  type WorkflowHandleWithStartDetails,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
   type WorkflowOptions,
+  type WorkflowResultOptions,
   type WorkflowSignalWithStartOptions,
+  type WorkflowSignalWithStartOptionsWithArgs,
+  type WorkflowSignalWithStartOptionsWithoutArgs,
   type WorkflowStartOptions,
   type WorkflowUpdateHandle,
   type WorkflowUpdateOptions,
   WorkflowUpdateStage,
 } from './types.js';
+export { WithStartWorkflowOperation, type WithStartWorkflowOptions } from './with-start.js';
 export { WorkflowClient, type WorkflowClientOptions } from './workflow-client.js';

@@ -6,14 +6,23 @@ import type {
   QueryDefinition,
   SignalDefinition,
   UpdateDefinition,
+  WithWorkflowArgs,
   Workflow,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
   WorkflowResultType,
 } from '../../actors/definitions.js';
 import type { Duration } from '../../actors/duration.js';
 import type { HistoryEvent } from '../../codec/history-event.js';
 import type { PendingActivityInfo, PendingTurnInfo, StatusName } from '../service.js';
 
-/** How far an update must have come before a call returns. */
+export {
+  type WithWorkflowArgs,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '../../actors/definitions.js';
+
+/** How far an update must have come before a call returns. No call returns before ACCEPTED. */
 export const WorkflowUpdateStage = {
   ADMITTED: 'ADMITTED',
   ACCEPTED: 'ACCEPTED',
@@ -21,38 +30,27 @@ export const WorkflowUpdateStage = {
 } as const;
 export type WorkflowUpdateStage = 'ADMITTED' | 'ACCEPTED' | 'COMPLETED';
 
-/** What to do when an open execution has the same id. Default FAIL. */
-export const WorkflowIdConflictPolicy = {
-  FAIL: 'FAIL',
-  USE_EXISTING: 'USE_EXISTING',
-  TERMINATE_EXISTING: 'TERMINATE_EXISTING',
-} as const;
-export type WorkflowIdConflictPolicy = 'FAIL' | 'USE_EXISTING' | 'TERMINATE_EXISTING';
-
-/** What to do when a closed execution has the same id. Default ALLOW_DUPLICATE. */
-export const WorkflowIdReusePolicy = {
-  ALLOW_DUPLICATE: 'ALLOW_DUPLICATE',
-  ALLOW_DUPLICATE_FAILED_ONLY: 'ALLOW_DUPLICATE_FAILED_ONLY',
-  REJECT_DUPLICATE: 'REJECT_DUPLICATE',
-  TERMINATE_IF_RUNNING: 'TERMINATE_IF_RUNNING',
-} as const;
-export type WorkflowIdReusePolicy = keyof typeof WorkflowIdReusePolicy;
-
 /** When to refuse a query because of the execution's status. */
 export const QueryRejectCondition = {
   NONE: 'NONE',
   NOT_OPEN: 'NOT_OPEN',
   NOT_COMPLETED_CLEANLY: 'NOT_COMPLETED_CLEANLY',
+  QUERY_REJECT_CONDITION_NONE: 'NONE',
+  QUERY_REJECT_CONDITION_NOT_OPEN: 'NOT_OPEN',
+  QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY: 'NOT_COMPLETED_CLEANLY',
 } as const;
-export type QueryRejectCondition = keyof typeof QueryRejectCondition;
+export type QueryRejectCondition = (typeof QueryRejectCondition)[keyof typeof QueryRejectCondition];
 
-/** Arguments are required exactly when the workflow takes any. */
-export type WithWorkflowArgs<W extends Workflow, T> = T &
-  (Parameters<W> extends [any, ...any]
-    ? { args: Parameters<W> | Readonly<Parameters<W>> }
-    : { args?: Parameters<W> | Readonly<Parameters<W>> });
+/** Of numbers as ms, or text such as '10 seconds'. */
+export interface WorkflowDurationOptions {
+  /** Of the execution with all its runs. */
+  workflowExecutionTimeout?: Duration;
+  workflowRunTimeout?: Duration;
+  /** Kept for Temporal; the runtime's limit on a turn is limits.turnMsMax. */
+  workflowTaskTimeout?: Duration;
+}
 
-export interface WorkflowOptions {
+export interface WorkflowOptions extends WorkflowDurationOptions {
   /** Unique among the open executions of the namespace. At most 1,000 bytes. */
   workflowId: string;
   /** Kept for Temporal; the runtime serves every task queue. */
@@ -61,9 +59,8 @@ export interface WorkflowOptions {
   workflowIdConflictPolicy?: WorkflowIdConflictPolicy;
   /** result() goes on to the run that a run continued as. Default true. */
   followRuns?: boolean;
-  workflowExecutionTimeout?: Duration;
-  workflowRunTimeout?: Duration;
-  workflowTaskTimeout?: Duration;
+  /** The first turn waits this long, or until a message other than the start's own signal comes. Not negative. */
+  startDelay?: Duration;
   memo?: Record<string, unknown>;
   searchAttributes?: Record<string, unknown>;
   retry?: RetryPolicy;
@@ -78,6 +75,10 @@ type SignalArgsOption<SignalArgs extends any[]> = SignalArgs extends [any, ...an
 export type WorkflowSignalWithStartOptions<SignalArgs extends any[] = any[]> = WorkflowOptions & {
   signal: SignalDefinition<SignalArgs> | string;
 } & SignalArgsOption<SignalArgs>;
+export type WorkflowSignalWithStartOptionsWithArgs<SignalArgs extends [any, ...any[]]> =
+  WorkflowSignalWithStartOptions<SignalArgs>;
+export type WorkflowSignalWithStartOptionsWithoutArgs<SignalArgs extends []> =
+  WorkflowSignalWithStartOptions<SignalArgs>;
 
 export interface WorkflowUpdateOptions {
   /** An update with an id that was sent before is not run again: the call gets the first one's outcome. Default: random. */
@@ -85,7 +86,6 @@ export interface WorkflowUpdateOptions {
 }
 
 export interface SignalOptions {
-  args?: readonly unknown[];
   /** The signal takes effect once per request id, also across restarts. */
   requestId?: string;
 }
@@ -118,18 +118,30 @@ export interface WorkflowExecutionDescription {
   pendingTurn?: PendingTurnInfo | undefined;
 }
 
-export interface WorkflowHandle<W extends Workflow = Workflow> {
+/** What handles of clients and of workflows have in common. */
+export interface BaseWorkflowHandle<W extends Workflow = Workflow> {
   readonly workflowId: string;
-  readonly runId?: string | undefined;
   /** Resolves when the signal, and the turn that it caused, are durable. */
   signal<Args extends any[] = [], Name extends string = string>(
     def: SignalDefinition<Args, Name> | string,
     ...args: Args
   ): Promise<void>;
+  /** @throws WorkflowFailedError when the workflow failed, was cancelled, terminated or timed out */
+  result(): Promise<WorkflowResultType<W>>;
+}
+
+/** Calls throw WorkflowNotFoundError when there is no such execution; signals, updates, cancel and terminate also when it has ended. */
+export interface WorkflowHandle<W extends Workflow = Workflow> extends BaseWorkflowHandle<W> {
+  /** Calls address this run only; without it, the latest. */
+  readonly runId?: string | undefined;
   /** As signal, with a request id. `duplicate` tells that a signal with this id came before and this one did nothing. */
-  signalWithOptions<Args extends any[] = any[]>(
+  signalWithOptions<Args extends [any, ...any[]]>(
     def: SignalDefinition<Args> | string,
-    options: SignalOptions,
+    options: SignalOptions & { args: Args | Readonly<Args> },
+  ): Promise<{ duplicate: boolean }>;
+  signalWithOptions<Args extends []>(
+    def: SignalDefinition<Args> | string,
+    options: SignalOptions & { args?: Args | Readonly<Args> },
   ): Promise<{ duplicate: boolean }>;
   /** Answered from memory; adds nothing to the history. */
   query<Ret, Args extends any[] = []>(def: QueryDefinition<Ret, Args> | string, ...args: Args): Promise<Ret>;
@@ -142,19 +154,17 @@ export interface WorkflowHandle<W extends Workflow = Workflow> {
     def: UpdateDefinition<Ret, Args, Name> | string,
     options?: WorkflowUpdateOptions & { args?: Args },
   ): Promise<Ret>;
-  /** Resolves when the update is accepted, rejected or done. */
+  /** Resolves when the update is accepted (or, at the stage COMPLETED, done) or rejected; result() of its handle says which. */
   startUpdate<Ret, Args extends [any, ...any[]], Name extends string = string>(
     def: UpdateDefinition<Ret, Args, Name> | string,
-    options: WorkflowUpdateOptions & { args: Args; waitForStage: WorkflowUpdateStage },
+    options: WorkflowUpdateOptions & { args: Args; waitForStage: Exclude<WorkflowUpdateStage, 'ADMITTED'> },
   ): Promise<WorkflowUpdateHandle<Ret>>;
   startUpdate<Ret, Args extends [], Name extends string = string>(
     def: UpdateDefinition<Ret, Args, Name> | string,
-    options: WorkflowUpdateOptions & { args?: Args; waitForStage: WorkflowUpdateStage },
+    options: WorkflowUpdateOptions & { args?: Args; waitForStage: Exclude<WorkflowUpdateStage, 'ADMITTED'> },
   ): Promise<WorkflowUpdateHandle<Ret>>;
   /** No call is made until result(). */
-  getUpdateHandle<Ret>(updateId: string): WorkflowUpdateHandle<Ret>;
-  /** @throws WorkflowFailedError when the workflow failed, was cancelled, terminated or timed out */
-  result(): Promise<WorkflowResultType<W>>;
+  getUpdateHandle<Ret>(updateId: string, options?: GetWorkflowUpdateHandleOptions): WorkflowUpdateHandle<Ret>;
   describe(): Promise<WorkflowExecutionDescription>;
   /** Temporal's event history. */
   fetchHistory(): Promise<{ events: HistoryEvent[] }>;
@@ -169,11 +179,27 @@ export interface WorkflowHandleWithFirstExecutionRunId<W extends Workflow = Work
   readonly firstExecutionRunId: string;
 }
 
+export interface WorkflowHandleWithStartDetails<W extends Workflow = Workflow>
+  extends WorkflowHandleWithFirstExecutionRunId<W> {
+  /** Kept for Temporal: always false. */
+  readonly eagerlyStarted: boolean;
+}
+
 export interface WorkflowHandleWithSignaledRunId<W extends Workflow = Workflow> extends WorkflowHandle<W> {
   readonly signaledRunId: string;
 }
 
-export interface GetWorkflowHandleOptions {
-  firstExecutionRunId?: string;
+export interface WorkflowResultOptions {
+  /** Goes on to the run that a run continued as. Default true. */
   followRuns?: boolean;
+}
+
+export interface GetWorkflowHandleOptions extends WorkflowResultOptions {
+  /** cancel, terminate and updates reach only runs of this chain; result() begins at this run. */
+  firstExecutionRunId?: string;
+}
+
+export interface GetWorkflowUpdateHandleOptions {
+  /** The run that has the update. Default: that of the workflow handle, else the latest. */
+  workflowRunId?: string;
 }

@@ -6,70 +6,45 @@
  *
  * Everything up to the service call is synchronous, so that calls made without awaiting keep their order (D3).
  */
-import { randomUUID } from 'node:crypto';
-import { compileRetryPolicy } from '../../actors/activities.js';
-import {
-  extractWorkflowType,
-  type QueryDefinition,
-  type SignalDefinition,
-  type UpdateDefinition,
-  type Workflow,
-  type WorkflowResultType,
-} from '../../actors/definitions.js';
-import { optionalMs } from '../../actors/duration.js';
-import {
-  CancelledFailure,
-  fromFailure,
-  TerminatedFailure,
-  TimeoutFailure,
-  WorkflowExecutionAlreadyStartedError,
-} from '../../actors/failures.js';
-import type { Payload } from '../../codec/journal-entry.js';
-import { utf8Length } from '../../codec/keys.js';
-import { decodePayload, encodePayload } from '../../codec/payload.js';
-import type { RunOutcome, UpdateOutcome } from '../../codec/run-record.js';
 import type {
-  ConflictPolicy,
-  Description,
-  StartRequest,
-  Target,
-  UpdateTicket,
-  WorkflowService,
-} from '../service.js';
+  QueryDefinition,
+  SignalDefinition,
+  UpdateDefinition,
+  Workflow,
+  WorkflowResultType,
+} from '../../actors/definitions.js';
+import { decodePayload } from '../../codec/payload.js';
+import { followingRunId } from '../../codec/run-record.js';
+import { systemClock } from '../clock.js';
+import type { StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
 import {
-  QueryNotRegisteredError,
-  QueryRejectedError,
-  RpcError,
-  ServiceError,
-  WorkflowContinuedAsNewError,
-  WorkflowFailedError,
-  WorkflowNotFoundError,
-  WorkflowUpdateFailedError,
-} from './errors.js';
-import {
-  type GetWorkflowHandleOptions,
-  QueryRejectCondition,
-  type WorkflowExecutionDescription,
-  type WorkflowHandle,
-  type WorkflowHandleWithFirstExecutionRunId,
-  type WorkflowHandleWithSignaledRunId,
-  WorkflowIdConflictPolicy,
-  WorkflowIdReusePolicy,
-  type WorkflowOptions,
-  type WorkflowSignalWithStartOptions,
-  type WorkflowStartOptions,
-  type WorkflowUpdateHandle,
+  descriptionOf,
+  rethrow,
+  rethrowUpdate,
+  rethrowWithStart,
+  updateValueOf,
+  valueOf,
+} from './answers.js';
+import { CallContext } from './call-context.js';
+import { ServiceError } from './errors.js';
+import { Requests, stageOf, type UpdateCallOptions, type WorkflowClientOptions } from './requests.js';
+import type {
+  GetWorkflowHandleOptions,
+  GetWorkflowUpdateHandleOptions,
+  SignalOptions,
+  WorkflowHandle,
+  WorkflowHandleWithSignaledRunId,
+  WorkflowHandleWithStartDetails,
+  WorkflowResultOptions,
+  WorkflowSignalWithStartOptions,
+  WorkflowStartOptions,
+  WorkflowUpdateHandle,
+  WorkflowUpdateOptions,
   WorkflowUpdateStage,
 } from './types.js';
+import { takeOperation, type WithStartWorkflowOperation } from './with-start.js';
 
-export interface WorkflowClientOptions {
-  namespace: string;
-  taskQueue: string;
-  identity?: string | undefined;
-  queryRejectCondition?: QueryRejectCondition | undefined;
-  payloadBytesMax: number;
-  identifierBytesMax: number;
-}
+export type { WorkflowClientOptions } from './requests.js';
 
 type Named<D> = D | string;
 
@@ -83,19 +58,52 @@ interface HandleParts {
   followRuns: boolean;
 }
 
+interface UpdateAddress {
+  workflowId: string;
+  updateId: string;
+}
+
+interface WithStartUpdateOptions<W extends Workflow> extends WorkflowUpdateOptions {
+  startWorkflowOperation: WithStartWorkflowOperation<W>;
+}
+
 export class WorkflowClient {
   readonly #service: WorkflowService;
+  readonly #context: CallContext;
+  readonly #requests: Requests;
   readonly options: WorkflowClientOptions;
 
-  constructor(service: WorkflowService, options: WorkflowClientOptions) {
+  constructor(
+    service: WorkflowService,
+    options: WorkflowClientOptions,
+    context: CallContext = new CallContext(systemClock),
+  ) {
     this.#service = service;
+    this.#context = context;
+    this.#requests = new Requests(options);
     this.options = options;
   }
 
   /** A client on the same runtime that differs in some options, such as queryRejectCondition. */
   withOptions(options: Partial<WorkflowClientOptions>): WorkflowClient {
-    return new WorkflowClient(this.#service, { ...this.options, ...options });
+    return new WorkflowClient(this.#service, { ...this.options, ...options }, this.#context);
   }
+
+  /**
+   * Calls made inside `fn` are given up at the deadline (epoch ms or Date); of two deadlines the nearer holds. What was
+   * sent by then may still take effect; the error says whether it was.
+   * @throws from those calls: WorkflowUpdateRPCTimeoutOrCancelledError for updates; ServiceError (cause: DEADLINE_EXCEEDED) else
+   */
+  withDeadline<R>(deadline: number | Date, fn: () => Promise<R>): Promise<R> {
+    return this.#context.withDeadline(deadline, fn);
+  }
+
+  /** As withDeadline, when the signal is aborted (cause: CANCELLED). Signals of nested calls all hold. */
+  withAbortSignal<R>(signal: AbortSignal, fn: () => Promise<R>): Promise<R> {
+    return this.#context.withAbortSignal(signal, fn);
+  }
+
+  // ----- starts ------------------------------------------------------------------------------------------------
 
   /**
    * Starts an execution; resolves when it is durable and its first turn has run.
@@ -105,16 +113,16 @@ export class WorkflowClient {
   async start<W extends Workflow>(
     workflow: string | W,
     options: WorkflowStartOptions<W>,
-  ): Promise<WorkflowHandleWithFirstExecutionRunId<W>> {
-    const request = this.#startRequest(workflow, options);
-    const { runId } = await this.#service.start(request).catch(rethrow('Failed to start Workflow'));
+  ): Promise<WorkflowHandleWithStartDetails<W>> {
+    const request = this.#requests.start(workflow, options);
+    const { runId, firstRunId } = await this.#start(request).catch(rethrow('Failed to start Workflow'));
     const handle = this.#handle<W>({
       workflowId: request.workflowId,
-      firstExecutionRunId: runId,
+      firstExecutionRunId: firstRunId,
       runIdForResult: runId,
       followRuns: options.followRuns ?? true,
     });
-    return Object.assign(handle, { firstExecutionRunId: runId });
+    return Object.assign(handle, { firstExecutionRunId: firstRunId, eagerlyStarted: false });
   }
 
   /** start, then result. */
@@ -135,20 +143,11 @@ export class WorkflowClient {
       signal: Named<SignalDefinition<any>>;
       signalArgs?: unknown[];
     };
-    const name = this.#name(signal, 'signal');
-    const request = {
-      ...this.#startRequest(workflow, {
-        workflowIdConflictPolicy: 'USE_EXISTING',
-        ...options,
-      } as WorkflowStartOptions<W>),
-      signal: {
-        kind: 'signal',
-        name,
-        args: this.#encode(signalArgs ?? [], `arguments of signal ${name}`),
-        identity: this.options.identity,
-      } as const,
+    const request: StartRequest = {
+      ...this.#requests.start(workflow, options, 'USE_EXISTING'),
+      signal: this.#requests.signal(signal, signalArgs ?? []),
     };
-    const { runId } = await this.#service.start(request).catch(rethrow('Failed to signalWithStart Workflow'));
+    const { runId } = await this.#start(request).catch(rethrow('Failed to signalWithStart Workflow'));
     const handle = this.#handle<W>({
       workflowId: request.workflowId,
       runIdForResult: runId,
@@ -157,13 +156,89 @@ export class WorkflowClient {
     return Object.assign(handle, { signaledRunId: runId });
   }
 
+  /**
+   * Updates the open execution, or starts one and updates it in its first turn: both or neither, in one step. An update
+   * that the latest run knows by its id is attached to, whatever the policies (if that run has ended: when it completed).
+   * Resolves when the update is accepted, rejected or done. A rejected update leaves the new execution running.
+   * @throws WorkflowExecutionAlreadyStartedError when the policies refuse; RpcError with INVALID_ARGUMENT or
+   * RESOURCE_EXHAUSTED; Error when the operation was used before. Before the execution is known, `workflowHandle()` of the
+   * operation rejects with the same error.
+   */
+  async startUpdateWithStart<W extends Workflow, Ret, Args extends [any, ...any[]]>(
+    def: UpdateDefinition<Ret, Args> | string,
+    options: WithStartUpdateOptions<W> & { args: Args; waitForStage: 'ACCEPTED' },
+  ): Promise<WorkflowUpdateHandle<Ret>>;
+  async startUpdateWithStart<W extends Workflow, Ret, Args extends []>(
+    def: UpdateDefinition<Ret, Args> | string,
+    options: WithStartUpdateOptions<W> & { args?: Args; waitForStage: 'ACCEPTED' },
+  ): Promise<WorkflowUpdateHandle<Ret>>;
+  async startUpdateWithStart(
+    def: Named<UpdateDefinition<any, any>>,
+    options: WithStartUpdateOptions<Workflow> & { args?: any[]; waitForStage: WorkflowUpdateStage },
+  ): Promise<WorkflowUpdateHandle<any>> {
+    return this.#updateWithStart(def, options, () => stageOf(options.waitForStage));
+  }
+
+  /** startUpdateWithStart, then the update's result. */
+  async executeUpdateWithStart<W extends Workflow, Ret, Args extends [any, ...any[]]>(
+    def: UpdateDefinition<Ret, Args> | string,
+    options: WithStartUpdateOptions<W> & { args: Args },
+  ): Promise<Ret>;
+  async executeUpdateWithStart<W extends Workflow, Ret, Args extends []>(
+    def: UpdateDefinition<Ret, Args> | string,
+    options: WithStartUpdateOptions<W> & { args?: Args },
+  ): Promise<Ret>;
+  async executeUpdateWithStart(
+    def: Named<UpdateDefinition<any, any>>,
+    options: WithStartUpdateOptions<Workflow> & { args?: any[] },
+  ): Promise<any> {
+    const handle = await this.#updateWithStart(def, options, () => 'completed');
+    return handle.result();
+  }
+
+  async #updateWithStart(
+    def: Named<UpdateDefinition<any, any>>,
+    options: WithStartUpdateOptions<Workflow> & { args?: any[] },
+    stage: () => 'accepted' | 'completed',
+  ): Promise<WorkflowUpdateHandle<any>> {
+    const { startWorkflowOperation: operation } = options;
+    const started = takeOperation(operation);
+    const send = async () => {
+      const waitFor = stage();
+      const update = this.#requests.update(def, options);
+      const request = { ...this.#requests.start(operation.workflowTypeOrFunc, operation.options), update };
+      const { firstRunId, update: ticket } = await this.#start(request).catch(rethrowWithStart);
+      return { workflowId: request.workflowId, updateId: update.id, waitFor, firstRunId, ticket: ticket! };
+    };
+    const sent = await send().catch((error) => {
+      started.reject(error);
+      throw error;
+    });
+    const { workflowId, updateId, firstRunId, ticket } = sent;
+    const { followRuns = true } = operation.options;
+    const handle = this.#handle({ workflowId, firstExecutionRunId: firstRunId, followRuns });
+    started.resolve(Object.assign(handle, { firstExecutionRunId: firstRunId }));
+    const address = { workflowId, updateId };
+    await this.#reach(address, sent.waitFor, () => ticket, rethrowWithStart);
+    return this.#updateHandle(address, () => ticket, ticket.runId);
+  }
+
+  #start(request: StartRequest) {
+    const { workflowId, signal, update } = request;
+    const message = signal ? ` and signal '${signal.name}' delivered` : update ? ` and its update taken` : '';
+    return this.#context.call(
+      () => this.#service.start(request),
+      () => `workflow ${workflowId} may still be started${message}`,
+    );
+  }
+
   /** A handle to the latest run of the id, or to one run. No call is made. */
   getHandle<W extends Workflow>(
     workflowId: string,
     runId?: string,
     options: GetWorkflowHandleOptions = {},
   ): WorkflowHandle<W> {
-    this.#identifier(workflowId, 'workflowId');
+    this.#requests.identifier(workflowId, 'workflowId');
     const { firstExecutionRunId, followRuns = true } = options;
     return this.#handle<W>({
       workflowId,
@@ -178,80 +253,9 @@ export class WorkflowClient {
   result<W extends Workflow>(
     workflowId: string,
     runId?: string,
-    options: { followRuns?: boolean } = {},
+    options: WorkflowResultOptions = {},
   ): Promise<WorkflowResultType<W>> {
     return this.#result({ workflowId, runIdForResult: runId, followRuns: options.followRuns ?? true });
-  }
-
-  // ----- what callers pass -------------------------------------------------------------------------------------
-
-  #startRequest(
-    workflow: string | Workflow,
-    options: WorkflowOptions & { args?: readonly unknown[] },
-  ): StartRequest {
-    const workflowType = extractWorkflowType(workflow);
-    if (options === undefined || options === null) throw new TypeError('Missing WorkflowOptions');
-    if (!options.workflowId) throw new TypeError('Missing WorkflowOptions.workflowId');
-    this.#identifier(options.workflowId, 'workflowId');
-    if (workflowType === '') throw new TypeError('Invalid workflow type: the name is empty');
-    this.#identifier(workflowType, 'workflow type');
-    const conflictPolicy = oneOf(
-      options.workflowIdConflictPolicy ?? 'FAIL',
-      WorkflowIdConflictPolicy,
-      'workflowIdConflictPolicy',
-    );
-    const reusePolicy = oneOf(
-      options.workflowIdReusePolicy ?? 'ALLOW_DUPLICATE',
-      WorkflowIdReusePolicy,
-      'workflowIdReusePolicy',
-    );
-    if (options.args !== undefined && !Array.isArray(options.args))
-      throw new TypeError('WorkflowOptions.args must be an array');
-    return {
-      namespace: this.options.namespace,
-      workflowId: options.workflowId,
-      workflowType,
-      taskQueue: options.taskQueue ?? this.options.taskQueue,
-      args: this.#encode(options.args ?? [], `arguments of workflow ${workflowType}`),
-      reusePolicy,
-      conflictPolicy: conflictPolicy as ConflictPolicy,
-      executionTimeoutMs: optionalMs(options.workflowExecutionTimeout),
-      runTimeoutMs: optionalMs(options.workflowRunTimeout),
-      taskTimeoutMs: optionalMs(options.workflowTaskTimeout),
-      retry: compileRetryPolicy(options.retry),
-      memo: options.memo && this.#encode(options.memo, 'memo'),
-      searchAttributes:
-        options.searchAttributes && this.#encode(options.searchAttributes, 'searchAttributes'),
-      identity: this.options.identity,
-    };
-  }
-
-  #encode(value: unknown, what: string): Payload {
-    return encodePayload(value, what, this.options.payloadBytesMax);
-  }
-
-  #name(definition: Named<{ type: string; name: string }>, type: 'signal' | 'query' | 'update'): string {
-    if (typeof definition === 'object' && definition !== null && definition.type !== type) {
-      throw new TypeError(
-        `Expected ${withArticle(type)} definition or name, got ${withArticle(definition.type)} definition`,
-      );
-    }
-    const name = typeof definition === 'string' ? definition : definition?.name;
-    if (typeof name !== 'string' || name.length === 0)
-      throw new TypeError(`Expected ${withArticle(type)} definition or name, got ${String(definition)}`);
-    this.#identifier(name, `${type} name`);
-    return name;
-  }
-
-  #identifier(value: string, what: string): void {
-    if (typeof value !== 'string') throw new TypeError(`${what} must be a string, got ${typeof value}`);
-    const { identifierBytesMax } = this.options;
-    if (value.length * 3 <= identifierBytesMax) return;
-    const bytes = utf8Length(value);
-    if (bytes > identifierBytesMax)
-      throw new TypeError(
-        `${what} is too long: ${bytes} bytes, the limit is ${identifierBytesMax} (limits.identifierBytesMax)`,
-      );
   }
 
   // ----- handles -----------------------------------------------------------------------------------------------
@@ -261,206 +265,153 @@ export class WorkflowClient {
     const latest: Target = { namespace: this.options.namespace, workflowId, runId };
     // Guarded, so that it never reaches a later execution that has nothing to do with this one.
     const guarded: Target = { ...latest, firstExecutionRunId: parts.firstExecutionRunId };
-    const { identity } = this.options;
     const handle = {
       workflowId,
       runId,
       signal: async (def: Named<SignalDefinition<any>>, ...args: unknown[]): Promise<void> => {
-        const name = this.#name(def, 'signal');
-        const encoded = this.#encode(args, `arguments of signal ${name}`);
-        try {
-          await this.#service.signal(latest, { kind: 'signal', name, args: encoded, identity });
-        } catch (error) {
-          rethrow('Failed to signal Workflow')(error);
-        }
+        await this.#signal(latest, def, args);
       },
       signalWithOptions: async (
         def: Named<SignalDefinition<any>>,
-        options: { args?: readonly unknown[]; requestId?: string },
-      ) => {
-        const name = this.#name(def, 'signal');
-        const { requestId } = options;
-        if (requestId !== undefined) this.#identifier(requestId, 'requestId');
-        const args = this.#encode(options.args ?? [], `arguments of signal ${name}`);
-        return this.#service
-          .signal(latest, { kind: 'signal', name, args, identity, requestId })
-          .catch(rethrow('Failed to signal Workflow'));
-      },
-      query: async (def: Named<QueryDefinition<any, any>>, ...args: unknown[]): Promise<unknown> => {
-        const name = this.#name(def, 'query');
-        const encoded = this.#encode(args, `arguments of query ${name}`);
-        const reject = oneOf(
-          this.options.queryRejectCondition ?? 'NONE',
-          QueryRejectCondition,
-          'queryRejectCondition',
-        );
-        try {
-          return decodePayload(await this.#service.query(latest, name, encoded, reject));
-        } catch (error) {
-          return rethrow('Failed to query Workflow')(error);
-        }
-      },
+        { args = [], requestId }: SignalOptions & { args?: readonly unknown[] },
+      ) => this.#signal(latest, def, args, requestId),
+      query: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#query(latest, def, args),
       executeUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
         options: UpdateCallOptions = {},
       ): Promise<unknown> => {
-        const { id, ticket } = this.#update(guarded, def, options);
-        return this.#updateResult(workflowId, id, ticket);
+        const request = this.#requests.update(def, options);
+        const send = () => this.#service.update(guarded, request);
+        return this.#updateHandle({ workflowId, updateId: request.id }, send).result();
       },
       startUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
-        options: UpdateCallOptions & { waitForStage?: string },
+        options: UpdateCallOptions & { waitForStage?: WorkflowUpdateStage } = {},
       ) => {
-        const stage = oneOf(options.waitForStage ?? 'ACCEPTED', WorkflowUpdateStage, 'waitForStage');
-        const { id, ticket } = this.#update(guarded, def, options);
-        await ticket
-          .reached(stage === 'COMPLETED' ? 'completed' : 'accepted')
-          .catch(rethrow('Workflow Update failed'));
-        return this.#updateHandle(workflowId, id, async () => ticket, ticket.runId);
+        const stage = stageOf(options.waitForStage);
+        const request = this.#requests.update(def, options);
+        const address = { workflowId, updateId: request.id };
+        const { ticket } = await this.#reach(address, stage, () => this.#service.update(guarded, request));
+        return this.#updateHandle(address, () => ticket, ticket.runId);
       },
-      getUpdateHandle: (updateId: string) => {
-        this.#identifier(updateId, 'updateId');
-        return this.#updateHandle(
-          workflowId,
-          updateId,
-          () => this.#service.findUpdate(guarded, updateId),
-          runId,
-        );
+      getUpdateHandle: (updateId: string, options: GetWorkflowUpdateHandleOptions = {}) => {
+        this.#requests.identifier(updateId, 'updateId');
+        const pinned = options.workflowRunId ?? runId;
+        const find = () => this.#service.findUpdate({ ...guarded, runId: pinned }, updateId);
+        return this.#updateHandle({ workflowId, updateId }, find, pinned);
       },
       result: () => this.#result(parts),
       describe: async () =>
-        this.#description(await this.#service.describe(latest).catch(rethrow('Failed to describe workflow'))),
+        descriptionOf(
+          await this.#read(workflowId, () => this.#service.describe(latest)).catch(
+            rethrow('Failed to describe workflow'),
+          ),
+        ),
       fetchHistory: async () => ({
-        events: await this.#service
-          .history(latest)
-          .catch(rethrow('Failed to get Workflow execution history')),
+        events: await this.#read(workflowId, () => this.#service.history(latest)).catch(
+          rethrow('Failed to get Workflow execution history'),
+        ),
       }),
-      cancel: () => this.#service.cancel(guarded, undefined).catch(rethrow('Failed to cancel workflow')),
-      terminate: (reason?: string) =>
-        this.#service.terminate(guarded, reason, undefined).catch(rethrow('Failed to terminate workflow')),
+      cancel: async () => {
+        const late = () => `workflow ${workflowId} may still be asked to cancel`;
+        await this.#context
+          .call(() => this.#service.cancel(guarded, undefined), late)
+          .catch(rethrow('Failed to cancel workflow'));
+      },
+      terminate: async (reason?: string) => {
+        const late = () => `workflow ${workflowId} may still be terminated`;
+        await this.#context
+          .call(() => this.#service.terminate(guarded, reason, undefined), late)
+          .catch(rethrow('Failed to terminate workflow'));
+      },
     };
     return handle as unknown as WorkflowHandle<W>;
   }
 
-  #update(
+  async #signal(
     target: Target,
-    def: Named<UpdateDefinition<any, any>>,
-    options: UpdateCallOptions,
-  ): { id: string; ticket: UpdateTicket } {
-    const name = this.#name(def, 'update');
-    if (options.updateId !== undefined) this.#identifier(options.updateId, 'updateId');
-    const id = options.updateId ?? randomUUID();
-    const generated = options.updateId === undefined;
-    const args = this.#encode(options.args ?? [], `arguments of update ${name}`);
+    def: Named<SignalDefinition<any>>,
+    args: readonly unknown[],
+    requestId?: string,
+  ): Promise<{ duplicate: boolean }> {
+    const input = this.#requests.signal(def, args, requestId);
     try {
-      return {
-        id,
-        ticket: this.#service.update(target, { id, generated, name, args, identity: this.options.identity }),
-      };
+      return await this.#context.call(
+        () => this.#service.signal(target, input),
+        () => `signal '${input.name}' may still be delivered to workflow ${target.workflowId}`,
+      );
     } catch (error) {
-      return rethrow('Workflow Update failed')(error);
+      return rethrow('Failed to signal Workflow')(error);
     }
   }
 
-  #updateHandle(
-    workflowId: string,
-    updateId: string,
-    find: () => Promise<UpdateTicket>,
-    runId?: string,
-  ): WorkflowUpdateHandle<any> {
-    const result = async (): Promise<unknown> =>
-      this.#updateResult(workflowId, updateId, await find().catch(rethrow('Workflow Update failed')));
-    return { updateId, workflowId, workflowRunId: runId, result };
+  async #query(
+    target: Target,
+    def: Named<QueryDefinition<any, any>>,
+    values: readonly unknown[],
+  ): Promise<unknown> {
+    const { name, args, reject } = this.#requests.query(def, values);
+    try {
+      return decodePayload(
+        await this.#read(target.workflowId, () => this.#service.query(target, name, args, reject)),
+      );
+    } catch (error) {
+      return rethrow('Failed to query Workflow')(error);
+    }
   }
 
-  async #updateResult(workflowId: string, updateId: string, ticket: UpdateTicket): Promise<unknown> {
-    let outcome: UpdateOutcome | undefined;
-    try {
-      outcome = await ticket.reached('completed');
-    } catch (error) {
-      return rethrow('Workflow Update failed')(error);
-    }
-    if (outcome === undefined)
-      throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
-    if ('failure' in outcome)
-      throw new WorkflowUpdateFailedError('Workflow Update failed', fromFailure(outcome.failure));
-    return decodePayload(outcome.result);
+  /** A call that changes nothing. */
+  #read<T>(workflowId: string, send: () => Promise<T>): Promise<T> {
+    return this.#context.call(send, () => `nothing was changed, workflow ${workflowId} goes on`);
   }
 
   async #result<T>(parts: HandleParts): Promise<T> {
     const { workflowId, runIdForResult, followRuns } = parts;
     for (let runId = runIdForResult; ; ) {
       const target: Target = { namespace: this.options.namespace, workflowId, runId };
-      const { outcome } = await this.#service
-        .result(target)
-        .catch(rethrow('Failed to get Workflow execution result'));
-      if (outcome.status !== 'continuedAsNew') return valueOf(outcome) as T;
-      if (!followRuns)
-        throw new WorkflowContinuedAsNewError('Workflow execution continued as new', outcome.newRunId);
-      runId = outcome.newRunId;
+      const { outcome } = await this.#read(workflowId, () => this.#service.result(target)).catch(
+        rethrow('Failed to get Workflow execution result'),
+      );
+      const next = followRuns ? followingRunId(outcome) : undefined;
+      if (next === undefined) return valueOf(outcome) as T;
+      runId = next;
     }
   }
 
-  #description(raw: Description): WorkflowExecutionDescription {
-    const record = (payload: Payload | undefined) =>
-      payload === undefined ? {} : (decodePayload(payload) as Record<string, unknown>);
-    return { ...raw, memo: record(raw.memo), searchAttributes: record(raw.searchAttributes) };
+  // ----- updates -----------------------------------------------------------------------------------------------
+
+  /** Sends or finds an update, and waits until it has come so far or is done. */
+  #reach(
+    { workflowId, updateId }: UpdateAddress,
+    stage: 'accepted' | 'completed',
+    find: () => UpdateTicket | Promise<UpdateTicket>,
+    fail: (error: unknown) => never = rethrowUpdate(),
+  ) {
+    let ticket: UpdateTicket | undefined;
+    const send = async () => {
+      ticket = await find();
+      return { ticket, outcome: await ticket.reached(stage) };
+    };
+    const late = () => {
+      const trouble =
+        ticket?.waitsFor === undefined ? '' : `; it was not accepted so far, ${ticket.waitsFor}`;
+      return `update ${updateId} of workflow ${workflowId} goes on (getUpdateHandle finds it by its id)${trouble}`;
+    };
+    return this.#context.call(send, late).catch(fail);
   }
-}
 
-interface UpdateCallOptions {
-  args?: readonly unknown[];
-  updateId?: string;
-}
-
-function withArticle(word: string): string {
-  return `${/^[aeiou]/.test(word) ? 'an' : 'a'} ${word}`;
-}
-
-function oneOf<T extends string>(value: T | string, allowed: Record<T, unknown>, what: string): T {
-  if (Object.hasOwn(allowed, value)) return value as T;
-  throw new TypeError(`${what} must be one of ${Object.keys(allowed).join(', ')}, got '${value}'`);
-}
-
-/** The value of a completed run, or the error that tells how it ended otherwise. */
-function valueOf(outcome: Exclude<RunOutcome, { status: 'continuedAsNew' }>): unknown {
-  switch (outcome.status) {
-    case 'completed':
-      return decodePayload(outcome.result);
-    case 'failed':
-      throw new WorkflowFailedError(
-        'Workflow execution failed',
-        fromFailure(outcome.failure),
-        'NON_RETRYABLE_FAILURE',
-      );
-    case 'cancelled':
-      throw new WorkflowFailedError(
-        'Workflow execution cancelled',
-        new CancelledFailure('Workflow canceled'),
-        'NON_RETRYABLE_FAILURE',
-      );
-    case 'terminated': {
-      const text = outcome.reason || 'Workflow execution terminated';
-      throw new WorkflowFailedError(text, new TerminatedFailure(text), 'NON_RETRYABLE_FAILURE');
-    }
-    case 'timedOut':
-      throw new WorkflowFailedError(
-        'Workflow execution timed out',
-        new TimeoutFailure('Workflow execution timed out', undefined, 'START_TO_CLOSE'),
-        outcome.retryState,
-      );
+  #updateHandle(
+    address: UpdateAddress,
+    find: () => UpdateTicket | Promise<UpdateTicket>,
+    workflowRunId?: string,
+  ): WorkflowUpdateHandle<any> {
+    const result = async (): Promise<unknown> => {
+      const { outcome } = await this.#reach(address, 'completed', find);
+      const { updateId, workflowId } = address;
+      if (outcome === undefined)
+        throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
+      return updateValueOf(outcome);
+    };
+    return { ...address, workflowRunId, result };
   }
-}
-
-/** Errors that have a class of their own pass; the others become the cause of a ServiceError. */
-function rethrow(fallback: string): (error: unknown) => never {
-  return (error) => {
-    const known =
-      error instanceof WorkflowNotFoundError ||
-      error instanceof WorkflowExecutionAlreadyStartedError ||
-      error instanceof QueryNotRegisteredError ||
-      error instanceof QueryRejectedError;
-    if (known || !(error instanceof RpcError)) throw error;
-    throw new ServiceError(`${fallback}: ${error.message}`, { cause: error });
-  };
 }

@@ -1,6 +1,19 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type DueKind, endOf, keys, readDueKind, readNumber, startOf, utf8Length } from '../../codec/keys.js';
+import {
+  after,
+  type DueKind,
+  endOf,
+  keys,
+  readDueKind,
+  readEnded,
+  readNumber,
+  rowsOfChain,
+  rowsOfRun,
+  type Span,
+  startOf,
+  utf8Length,
+} from '../../codec/keys.js';
 import { isStorable, KEY_BYTES_MAX } from '../../runtime/store/store.js';
 
 const compare = (a: Uint8Array, b: Uint8Array) => Math.sign(Buffer.compare(a, b));
@@ -42,6 +55,8 @@ describe('keys', () => {
       a: keys.activity(1, 2),
       u: keys.update(1, 'id'),
       s: keys.request(1, 'id'),
+      e: keys.ended('default', 1, 2),
+      g: keys.removed(1),
     };
     for (const letter of Object.keys(samples)) {
       const inside = Object.entries(samples).filter(
@@ -56,6 +71,51 @@ describe('keys', () => {
       fc.property(fc.nat(), number, (runNo, seq) => {
         expect(compare(keys.activity(runNo, 0), keys.activity(runNo, seq))).to.be.at.most(0);
         expect(compare(keys.activity(runNo, seq), keys.activity(runNo + 1, 0))).to.equal(-1);
+      }),
+    );
+  });
+
+  it('closed runs: in the order in which they closed, each namespace for itself', () => {
+    const name = fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0'));
+    fc.assert(
+      fc.property(name, name, number, number, number, number, (a, b, at, later, runNo, otherNo) => {
+        const key = keys.ended(a, at, runNo);
+        expect(readEnded(key)).to.deep.equal({ closeTime: at, runNo });
+        expect(compare(key, keys.ended(a, later, otherNo))).to.equal(
+          Math.sign(at - later || runNo - otherNo),
+        );
+        fc.pre(a !== b);
+        const other = keys.ended(b, later, otherNo);
+        const inside =
+          compare(keys.ended(a, 0, 0), other) <= 0 && compare(other, keys.ended(a, 2 ** 53 - 1, 0)) < 0;
+        expect(inside).to.equal(false);
+      }),
+    );
+  });
+
+  it('rows of a run and of a chain: those of its number, none of another', () => {
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(), number, fc.string(), (runNo, other, seq, id) => {
+        const within = (spans: Span[], key: Uint8Array) =>
+          spans.some(([from, to]) => compare(from, key) <= 0 && compare(key, to) < 0);
+        for (const key of [
+          keys.history(runNo, seq),
+          keys.activity(runNo, seq),
+          keys.outbox(runNo, seq),
+          keys.delivery(runNo, 'message', seq),
+        ])
+          expect(within(rowsOfRun(other), key)).to.equal(other === runNo);
+        for (const key of [keys.update(runNo, id), keys.request(runNo, id)])
+          expect(within(rowsOfChain(other), key)).to.equal(other === runNo);
+      }),
+    );
+  });
+
+  it('after: nothing lies between a key and the one after it', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.uint8Array(), (a, b) => {
+        fc.pre(compare(a, b) < 0);
+        expect(compare(after(a), b)).to.be.at.most(0);
       }),
     );
   });
@@ -76,6 +136,7 @@ describe('keys', () => {
       keys.workflow('n'.repeat(900), longest),
       keys.update(1, longest),
       keys.request(1, longest),
+      keys.ended('n'.repeat(900), 1, 1),
     ]) {
       expect(isStorable(key), `${key.length} of ${KEY_BYTES_MAX}`).to.equal(true);
     }

@@ -228,6 +228,8 @@ export class Ledger {
     // It may have taken effect all the same: an update may have been accepted whose end nobody waits for any more.
     if (this.#closing && text.includes(CLOSED)) return;
     if (message?.state === 'asked') message.state = 'refused';
+    // Its turn kept failing. From here on it must never show.
+    if (op.do === 'update' && text.includes(NOT_TAKEN)) return;
     const lost = op.do === 'recall' && message?.state === 'acknowledged';
     this.violation(lost ? 'lost' : 'wrong', `${JSON.stringify(op)} was refused: ${error}: ${text}`);
   }
@@ -321,6 +323,9 @@ export class Ledger {
 
 /** In the message of an error that names the limit on the length of a turn. */
 export const BLOCKED = 'limits.turnMsMax';
+
+/** In the message of an update that was refused because the turn that would have taken it kept failing. */
+const NOT_TAKEN = 'limits.updateTurnAttemptsMax';
 
 /** In the message of every call that is refused, or given up, because of close(). */
 const CLOSED = 'The runtime is closed';

@@ -144,6 +144,7 @@ const INFO: Required<StartInfo> = {
   taskQueue: 'q',
   args: data,
   startTime: 1_900_000_000_000.5,
+  chainStartTime: 1_800_000_000_000,
   identity: 'i',
   attempt: 1,
   executionTimeoutMs: Number.POSITIVE_INFINITY,

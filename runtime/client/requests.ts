@@ -1,0 +1,203 @@
+/**
+ * What callers pass, checked and encoded: the requests of client calls.
+ *
+ * Owns: refusing what makes no sense with a TypeError that names it, encoding values, policies in all their spellings.
+ * Does not own: sending requests (workflow-client.ts), what becomes of them (the service).
+ */
+import { randomUUID } from 'node:crypto';
+import { compileRetryPolicy } from '../../actors/activities.js';
+import {
+  extractWorkflowType,
+  type QueryDefinition,
+  type SignalDefinition,
+  type UpdateDefinition,
+  type Workflow,
+} from '../../actors/definitions.js';
+import { optionalMs } from '../../actors/duration.js';
+import type { Payload, SignalInput } from '../../codec/journal-entry.js';
+import { utf8Length } from '../../codec/keys.js';
+import { encodePayload } from '../../codec/payload.js';
+import type { ConflictPolicy, QueryReject, ReusePolicy, StartRequest, UpdateRequest } from '../service.js';
+import type { QueryRejectCondition, WorkflowOptions, WorkflowUpdateStage } from './types.js';
+
+export interface WorkflowClientOptions {
+  namespace: string;
+  taskQueue: string;
+  identity?: string | undefined;
+  /** Refuses queries to executions in some states; holds for every query of this client. Default NONE. */
+  queryRejectCondition?: QueryRejectCondition | undefined;
+  payloadBytesMax: number;
+  identifierBytesMax: number;
+}
+
+type MessageKind = 'signal' | 'query' | 'update';
+type Definition = SignalDefinition<any> | QueryDefinition<any, any> | UpdateDefinition<any, any> | string;
+
+export interface UpdateCallOptions {
+  args?: readonly unknown[];
+  updateId?: string;
+}
+
+const CONFLICT_POLICIES = ['FAIL', 'USE_EXISTING', 'TERMINATE_EXISTING'] as const;
+const REUSE_POLICIES = [
+  'ALLOW_DUPLICATE',
+  'ALLOW_DUPLICATE_FAILED_ONLY',
+  'REJECT_DUPLICATE',
+  'TERMINATE_IF_RUNNING',
+] as const;
+const REJECT_CONDITIONS = ['NONE', 'NOT_OPEN', 'NOT_COMPLETED_CLEANLY'] as const;
+const STAGES = ['ADMITTED', 'ACCEPTED', 'COMPLETED'] as const;
+
+export class Requests {
+  readonly #options: WorkflowClientOptions;
+
+  constructor(options: WorkflowClientOptions) {
+    this.#options = options;
+  }
+
+  /** @throws TypeError for options or arguments that make no sense */
+  start(
+    workflow: string | Workflow,
+    options: WorkflowOptions & { args?: readonly unknown[] },
+    defaultConflictPolicy: ConflictPolicy = 'FAIL',
+  ): StartRequest {
+    const workflowType = extractWorkflowType(workflow);
+    if (options === undefined || options === null) throw new TypeError('Missing WorkflowOptions');
+    const { workflowId, args = [], memo, searchAttributes } = options;
+    if (!workflowId) throw new TypeError('Missing WorkflowOptions.workflowId');
+    this.identifier(workflowId, 'workflowId');
+    if (workflowType === '') throw new TypeError('Invalid workflow type: the name is empty');
+    this.identifier(workflowType, 'workflow type');
+    if (!Array.isArray(args)) throw new TypeError('WorkflowOptions.args must be an array');
+    return {
+      namespace: this.#options.namespace,
+      workflowId,
+      workflowType,
+      taskQueue: options.taskQueue ?? this.#options.taskQueue,
+      args: this.encode(args, `arguments of workflow ${workflowType}`),
+      ...policies(options, defaultConflictPolicy),
+      executionTimeoutMs: optionalMs(options.workflowExecutionTimeout),
+      runTimeoutMs: optionalMs(options.workflowRunTimeout),
+      taskTimeoutMs: optionalMs(options.workflowTaskTimeout),
+      startDelayMs: delay(options.startDelay),
+      retry: compileRetryPolicy(options.retry),
+      memo: memo && this.encode(memo, 'memo'),
+      searchAttributes: searchAttributes && this.encode(searchAttributes, 'searchAttributes'),
+      identity: this.#options.identity,
+    };
+  }
+
+  signal(def: Definition, args: readonly unknown[], requestId?: string): SignalInput {
+    const name = this.name(def, 'signal');
+    if (requestId !== undefined) this.identifier(requestId, 'requestId');
+    const encoded = this.encode(args, `arguments of signal ${name}`);
+    const { identity } = this.#options;
+    return { kind: 'signal', name, args: encoded, identity, ...(requestId !== undefined && { requestId }) };
+  }
+
+  query(def: Definition, args: readonly unknown[]): { name: string; args: Payload; reject: QueryReject } {
+    const name = this.name(def, 'query');
+    const reject = queryReject(this.#options.queryRejectCondition ?? 'NONE');
+    return { name, args: this.encode(args, `arguments of query ${name}`), reject };
+  }
+
+  update(def: Definition, { updateId, args = [] }: UpdateCallOptions): UpdateRequest {
+    const name = this.name(def, 'update');
+    if (updateId !== undefined) this.identifier(updateId, 'updateId');
+    return {
+      id: updateId ?? randomUUID(),
+      generated: updateId === undefined,
+      name,
+      args: this.encode(args, `arguments of update ${name}`),
+      identity: this.#options.identity,
+    };
+  }
+
+  encode(value: unknown, what: string): Payload {
+    return encodePayload(value, what, this.#options.payloadBytesMax);
+  }
+
+  /** The name of a message given as definition or as name. */
+  name(definition: Definition, kind: MessageKind): string {
+    if (typeof definition === 'object' && definition !== null && definition.type !== kind) {
+      throw new TypeError(
+        `Expected ${withArticle(kind)} definition or name, got ${withArticle(definition.type)} definition`,
+      );
+    }
+    const name = typeof definition === 'string' ? definition : definition?.name;
+    if (typeof name !== 'string' || name.length === 0)
+      throw new TypeError(`Expected ${withArticle(kind)} definition or name, got ${String(definition)}`);
+    this.identifier(name, `${kind} name`);
+    return name;
+  }
+
+  /** @throws TypeError for what is no string, or a longer one than keys have room for */
+  identifier(value: string, what: string): void {
+    if (typeof value !== 'string') throw new TypeError(`${what} must be a string, got ${typeof value}`);
+    const { identifierBytesMax } = this.#options;
+    if (value.length * 3 <= identifierBytesMax) return;
+    const bytes = utf8Length(value);
+    if (bytes > identifierBytesMax)
+      throw new TypeError(
+        `${what} is too long: ${bytes} bytes, the limit is ${identifierBytesMax} (limits.identifierBytesMax)`,
+      );
+  }
+}
+
+/** The stage that an update call waits for. Nothing is told before acceptance, so a lower stage is raised to that. */
+export function stageOf(waitForStage: WorkflowUpdateStage | undefined): 'accepted' | 'completed' {
+  const stage = oneOf(
+    waitForStage ?? 'ACCEPTED',
+    STAGES,
+    'UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_',
+    'waitForStage',
+  );
+  return stage === 'COMPLETED' ? 'completed' : 'accepted';
+}
+
+function policies(
+  { workflowIdConflictPolicy, workflowIdReusePolicy }: WorkflowOptions,
+  byDefault: ConflictPolicy,
+): { conflictPolicy: ConflictPolicy; reusePolicy: ReusePolicy } {
+  const conflictPolicy = oneOf(
+    workflowIdConflictPolicy ?? byDefault,
+    CONFLICT_POLICIES,
+    'WORKFLOW_ID_CONFLICT_POLICY_',
+    'workflowIdConflictPolicy',
+  );
+  const reusePolicy = oneOf(
+    workflowIdReusePolicy ?? 'ALLOW_DUPLICATE',
+    REUSE_POLICIES,
+    'WORKFLOW_ID_REUSE_POLICY_',
+    'workflowIdReusePolicy',
+  );
+  if (reusePolicy === 'TERMINATE_IF_RUNNING' && (workflowIdConflictPolicy ?? undefined) !== undefined) {
+    throw new TypeError(
+      'workflowIdReusePolicy TERMINATE_IF_RUNNING cannot be used together with a workflowIdConflictPolicy: ' +
+        'use workflowIdConflictPolicy TERMINATE_EXISTING alone',
+    );
+  }
+  return { conflictPolicy, reusePolicy };
+}
+
+function queryReject(value: QueryRejectCondition): QueryReject {
+  return oneOf(value, REJECT_CONDITIONS, 'QUERY_REJECT_CONDITION_', 'queryRejectCondition');
+}
+
+function delay(startDelay: WorkflowOptions['startDelay']): number | undefined {
+  const ms = optionalMs(startDelay);
+  if (ms !== undefined && ms < 0) throw new TypeError(`startDelay must not be negative, got ${startDelay}`);
+  return ms;
+}
+
+function withArticle(word: string): string {
+  return `${/^[aeiou]/.test(word) ? 'an' : 'a'} ${word}`;
+}
+
+/** One of a few names, also in the older spelling with the enumeration's name before it. */
+function oneOf<T extends string>(value: string, allowed: readonly T[], prefix: string, what: string): T {
+  const plain = typeof value === 'string' && value.startsWith(prefix) ? value.slice(prefix.length) : value;
+  const found = allowed.find((name) => name === plain);
+  if (found !== undefined) return found;
+  throw new TypeError(`${what} must be one of ${allowed.join(', ')}, got '${String(value)}'`);
+}

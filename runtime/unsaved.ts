@@ -1,0 +1,64 @@
+/**
+ * What is known about a run and the store does not have yet.
+ *
+ * Owns: the shape, and what a write that failed leaves. Does not own: when it is gathered (run.ts) and written
+ * (compactor.ts).
+ */
+import type { DeliveryKind } from '../codec/keys.js';
+import type { UpdateOutcome } from '../codec/run-record.js';
+
+/** Something that a sender asked of this run, and that it has. */
+export interface Delivery {
+  senderRunNo: number;
+  kind: DeliveryKind;
+  seq: number;
+}
+
+/** Differences to what the store holds, gathered until the compactor writes them. */
+export interface Unsaved {
+  /** Frames since the last save, oldest first, with the journal value each lies in. */
+  frames: { seq: number; bytes: Uint8Array }[];
+  timersRemoved: { seq: number; due: number }[];
+  activitiesRemoved: number[];
+  activitiesChanged: Set<number>;
+  outcomes: Map<string, UpdateOutcome>;
+  requests: Set<string>;
+  /** Numbers of outbox items that are done. */
+  outboxRemoved: number[];
+  deliveries: Delivery[];
+  settled: { kind: DeliveryKind; seq: number }[];
+  /** The run is not yet in the store at all. */
+  isNew: boolean;
+  /** History chunks of writes that failed, and that may be in the store all the same. */
+  stale: number[];
+}
+
+export const emptyUnsaved = (isNew: boolean): Unsaved => ({
+  frames: [],
+  timersRemoved: [],
+  activitiesRemoved: [],
+  activitiesChanged: new Set(),
+  outcomes: new Map(),
+  requests: new Set(),
+  outboxRemoved: [],
+  deliveries: [],
+  settled: [],
+  isNew,
+  stale: [],
+});
+
+/** The differences of a write that failed, before those that came since. */
+export function putBack(unsaved: Unsaved, failed: Unsaved, through: number): void {
+  unsaved.frames.unshift(...failed.frames);
+  unsaved.timersRemoved.unshift(...failed.timersRemoved);
+  unsaved.activitiesRemoved.unshift(...failed.activitiesRemoved);
+  for (const seq of failed.activitiesChanged) unsaved.activitiesChanged.add(seq);
+  for (const [id, outcome] of failed.outcomes)
+    if (!unsaved.outcomes.has(id)) unsaved.outcomes.set(id, outcome);
+  for (const id of failed.requests) unsaved.requests.add(id);
+  unsaved.outboxRemoved.unshift(...failed.outboxRemoved);
+  unsaved.deliveries.unshift(...failed.deliveries);
+  unsaved.settled.unshift(...failed.settled);
+  unsaved.isNew = failed.isNew;
+  unsaved.stale = [...failed.stale, through];
+}

@@ -1,0 +1,63 @@
+/**
+ * D1 to D5 against a model: random steps, many at once, over a handful of executions, with crashes and reopenings.
+ *
+ * SIGNALBOX_SIMULATION_SEED repeats a run, SIGNALBOX_SIMULATION_STEPS makes it longer.
+ */
+import { expect } from 'chai';
+import { noUnhandledRejections } from '../support/faulty.js';
+import { type Report, shortened, simulate } from './simulation.js';
+import { printed, type Step, stepsOf } from './steps.js';
+
+const STEPS = Number(process.env.SIGNALBOX_SIMULATION_STEPS ?? 10_000);
+const SHORTEN_MS = 30_000;
+const LAST = 60;
+
+describe('simulation', () => {
+  noUnhandledRejections();
+
+  it(`${STEPS} random steps, many at once, with crashes -> answers, lists and histories agree with the model`, async function () {
+    this.timeout(300_000 + STEPS * 30);
+    const seed = Number(process.env.SIGNALBOX_SIMULATION_SEED ?? Math.floor(Math.random() * 2 ** 32));
+    print([`seed ${seed} (again with SIGNALBOX_SIMULATION_SEED=${seed})`]);
+    const report = await simulate(stepsOf(seed, STEPS));
+    if (report.troubles.length > 0) await tell(report);
+    expect(report.troubles).to.deep.equal([]);
+    const { counts, executions } = report;
+    print([
+      `${executions} executions, ${counts.ok} calls did something, ${counts.openings} crashes and reopenings`,
+    ]);
+    if (STEPS >= 10_000) expect(counts).to.include.keys(SEEN);
+  });
+});
+
+/** What every run of this length comes across; otherwise it would prove little. */
+const SEEN = [
+  'duplicates',
+  'unknown',
+  'start refused (already started)',
+  'signal refused (completed)',
+  'update failed (Refused)',
+  'update failed (Told)',
+  'update failed (cancelled)',
+  'update failed (AcceptedUpdateCompletedWorkflow)',
+  'update refused (aborted)',
+  'update refused (completed)',
+  'query refused (query rejected)',
+];
+
+async function tell({ troubles, done }: Report): Promise<void> {
+  print([...troubles, `the last of ${done.length} steps:`]);
+  printSteps(done.slice(-LAST));
+  const few = await shortened(done, troubles[0]!.split(':')[0]!, SHORTEN_MS);
+  if (few.length === done.length) return print(['fewer steps did not fail: it depends on a race']);
+  print([`${few.length} of them are enough:`]);
+  printSteps(few.slice(-LAST));
+}
+
+function printSteps(steps: readonly Step[]): void {
+  print(steps.map((step) => `  ${printed(step)}`));
+}
+
+function print(lines: string[]): void {
+  for (const line of lines) console.log(`        ${line}`);
+}

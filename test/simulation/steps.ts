@@ -1,0 +1,267 @@
+/**
+ * The steps of a simulation, and where they come from: a seed.
+ *
+ * Owns: what can be done to executions, how often each is done, how a step is printed.
+ * Does not own: doing it (simulation.ts), what must come of it (model.ts).
+ *
+ * A step is plain data and makes sense whatever came before it, so that any part of a run is a run as well and a
+ * failing one can be shortened.
+ */
+import { Random } from '../crash/random.js';
+import type { Life } from '../fixtures/workflows/simulation.js';
+
+export type Conflict = 'FAIL' | 'USE_EXISTING' | 'TERMINATE_EXISTING';
+export type Reuse =
+  | 'ALLOW_DUPLICATE'
+  | 'ALLOW_DUPLICATE_FAILED_ONLY'
+  | 'REJECT_DUPLICATE'
+  | 'TERMINATE_IF_RUNNING';
+export type SignalName = 'add' | 'late' | 'open' | 'finish' | 'fail';
+export type UpdateName = 'put' | 'putFailing' | 'putSlowly' | 'putByActivity';
+/** What the caller waits for first; 'execute' is one call for all of it. */
+export type Waiting = 'accepted' | 'completed' | 'execute';
+
+export type CallStep =
+  | { kind: 'start'; id: string; life: Life; conflict: Conflict; reuse: Reuse }
+  | { kind: 'signalWithStart'; id: string; life: Life; conflict: Conflict; reuse: Reuse; what: string }
+  | { kind: 'signal'; id: string; name: SignalName; what: string; requestId?: string }
+  | {
+      kind: 'update';
+      id: string;
+      name: UpdateName;
+      what: string;
+      ms: number;
+      updateId: string;
+      waiting: Waiting;
+    }
+  | { kind: 'ask'; id: string; updateId: string }
+  | { kind: 'query'; id: string }
+  | { kind: 'cancel'; id: string }
+  | { kind: 'terminate'; id: string };
+
+export type Step =
+  | CallStep
+  | { kind: 'advance'; ms: number }
+  /** What is under way gets some time, not enough to finish. */
+  | { kind: 'breathe' }
+  /** Waits for all calls that can be answered by now. */
+  | { kind: 'settle' }
+  /** Settles, then compares everything with the model. */
+  | { kind: 'audit' }
+  | { kind: 'crash' }
+  | { kind: 'reopen' };
+
+const SLOTS = 6;
+/** Steps that one workflow id sees, about. */
+const STEPS_PER_ID = 60;
+
+/** Weights of the calls to an execution that is probably open. */
+const CALLS = [
+  ['signal', 32],
+  ['update', 28],
+  ['again', 5],
+  ['ask', 4],
+  ['query', 12],
+  ['start', 4],
+  ['signalWithStart', 4],
+  ['cancel', 1.5],
+  ['terminate', 1.2],
+] as const;
+const WITHOUT_CALL = [
+  ['advance', 6],
+  ['audit', 3],
+  ['crash', 0.22],
+  ['reopen', 0.1],
+] as const;
+const SIGNALS = [
+  ['add', 60],
+  ['late', 15],
+  ['open', 6],
+  ['finish', 8],
+  ['fail', 2],
+] as const;
+const UPDATES = [
+  ['put', 50],
+  ['putSlowly', 25],
+  ['putByActivity', 12],
+  ['putFailing', 13],
+] as const;
+
+type UpdateStep = Extract<CallStep, { kind: 'update' }>;
+
+interface Slot {
+  id: string;
+  /** A guess: the steps are made before anything runs. */
+  open: boolean;
+  updates: UpdateStep[];
+}
+
+/** As many steps as asked for, besides those that only wait. */
+export function stepsOf(seed: number, count: number): Step[] {
+  return new Plan(new Random(seed)).steps(count);
+}
+
+class Plan {
+  readonly #random: Random;
+  readonly #slots: Slot[] = [];
+  readonly #steps: Step[] = [];
+  #made = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+    for (let i = 0; i < SLOTS; i++) this.#slots.push(this.#newSlot());
+  }
+
+  steps(count: number): Step[] {
+    let counted = 0;
+    while (counted < count) {
+      // Sometimes one call at a time, sometimes many at once.
+      const calm = this.#random.next() < 0.4;
+      for (let left = 5 + this.#random.below(50); left > 0 && counted < count; left--, counted++) {
+        this.#steps.push(this.#step());
+        if (calm) this.#steps.push({ kind: 'settle' });
+        else if (this.#random.next() < 0.12) this.#steps.push({ kind: 'breathe' });
+      }
+    }
+    return this.#steps;
+  }
+
+  #step(): Step {
+    const others = WITHOUT_CALL.reduce((sum, [, weight]) => sum + weight, 0);
+    if (this.#random.next() * 100 < others) {
+      const kind = this.#weighted(WITHOUT_CALL);
+      return kind === 'advance' ? { kind, ms: 1_000 * (1 + this.#random.below(20)) } : { kind };
+    }
+    const at = this.#random.below(SLOTS);
+    if (this.#random.below(STEPS_PER_ID) === 0) this.#slots[at] = this.#newSlot();
+    return this.#call(this.#slots[at]!);
+  }
+
+  #call(slot: Slot): CallStep {
+    const { id } = slot;
+    const wake = !slot.open && this.#random.next() < 0.6;
+    const kind = wake ? this.#random.one(['start', 'signalWithStart'] as const) : this.#weighted(CALLS);
+    switch (kind) {
+      case 'start':
+        slot.open = true;
+        return { kind, id, life: this.#life(), ...this.#policies() };
+      case 'signalWithStart': {
+        slot.open = true;
+        const { conflict, reuse } = this.#policies();
+        return {
+          kind,
+          id,
+          life: this.#life(),
+          reuse,
+          conflict: conflict === 'FAIL' ? 'USE_EXISTING' : conflict,
+          what: this.#name('s'),
+        };
+      }
+      case 'signal':
+        return this.#signal(slot);
+      case 'update':
+        return this.#update(slot);
+      case 'again':
+        return slot.updates.length === 0
+          ? this.#update(slot)
+          : { ...this.#earlier(slot), waiting: this.#waiting() };
+      case 'ask':
+        return {
+          kind,
+          id,
+          updateId: slot.updates.length === 0 ? 'never sent' : this.#earlier(slot).updateId,
+        };
+      case 'query':
+        return { kind, id };
+      case 'cancel':
+      case 'terminate':
+        slot.open = false;
+        return { kind, id };
+    }
+  }
+
+  #signal(slot: Slot): CallStep {
+    const name = this.#weighted(SIGNALS);
+    if (name === 'finish' || name === 'fail') slot.open = false;
+    const signal = { kind: 'signal' as const, id: slot.id, name, what: this.#name('s') };
+    // Few ids, so that most of them come again.
+    return this.#random.next() < 0.2 ? { ...signal, requestId: `request ${this.#random.below(4)}` } : signal;
+  }
+
+  #update(slot: Slot): CallStep {
+    const name = this.#weighted(UPDATES);
+    const what = this.#name(this.#random.next() < 0.12 ? 'bad' : 'u');
+    const ms = 1_000 * (1 + this.#random.below(40));
+    const step: UpdateStep = {
+      kind: 'update',
+      id: slot.id,
+      name,
+      what,
+      ms,
+      updateId: `of ${what}`,
+      waiting: this.#waiting(),
+    };
+    slot.updates.push(step);
+    return step;
+  }
+
+  #earlier({ updates }: Slot): UpdateStep {
+    return updates[Math.max(0, updates.length - 1 - this.#random.below(6))]!;
+  }
+
+  #waiting(): Waiting {
+    return this.#random.one(['accepted', 'accepted', 'completed', 'execute']);
+  }
+
+  #life(): Life {
+    return { tag: this.#name('t'), patient: this.#random.next() < 0.5, shielded: this.#random.next() < 0.5 };
+  }
+
+  #policies(): { conflict: Conflict; reuse: Reuse } {
+    const conflict = this.#random.one([
+      'FAIL',
+      'FAIL',
+      'USE_EXISTING',
+      'USE_EXISTING',
+      'TERMINATE_EXISTING',
+    ] as const);
+    if (conflict === 'TERMINATE_EXISTING') return { conflict, reuse: 'ALLOW_DUPLICATE' };
+    const reuse = this.#random.one([
+      'ALLOW_DUPLICATE',
+      'ALLOW_DUPLICATE',
+      'ALLOW_DUPLICATE_FAILED_ONLY',
+      'REJECT_DUPLICATE',
+    ] as const);
+    return {
+      conflict,
+      reuse: conflict === 'FAIL' && this.#random.below(12) === 0 ? 'TERMINATE_IF_RUNNING' : reuse,
+    };
+  }
+
+  #newSlot(): Slot {
+    return { id: this.#name('w'), open: false, updates: [] };
+  }
+
+  #name(prefix: string): string {
+    this.#made += 1;
+    return `${prefix}${this.#made}`;
+  }
+
+  #weighted<T>(choices: readonly (readonly [T, number])[]): T {
+    let at = this.#random.next() * choices.reduce((sum, [, weight]) => sum + weight, 0);
+    for (const [choice, weight] of choices) {
+      at -= weight;
+      if (at < 0) return choice;
+    }
+    return choices[0]![0];
+  }
+}
+
+/** One line. */
+export function printed(step: Step): string {
+  const { kind, ...rest } = step;
+  const words = Object.entries(rest).map(([name, value]) =>
+    typeof value === 'object' ? `${name} ${JSON.stringify(value)}` : `${name} ${value}`,
+  );
+  return [kind, ...words].join(', ');
+}
