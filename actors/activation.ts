@@ -89,7 +89,7 @@ interface Condition {
 type SeqKind = 'timer' | 'activity' | 'condition' | 'child' | 'external';
 
 export class Activation {
-  readonly info: StartInfo;
+  info: StartInfo;
   readonly handlers = new Handlers(this);
   readonly children = new Children(this);
   readonly externals = new Externals(this);
@@ -266,7 +266,7 @@ export class Activation {
     this.#worked = true;
     const args = decodePayload(this.info.args) as unknown[];
     // A view on the bytes of a whole batch, which would stay with it; a replay brings them again.
-    this.info.args = NO_BYTES;
+    this.info = { ...this.info, args: NO_BYTES };
     this.log('DEBUG', 'Workflow started');
     const run = async (): Promise<unknown> => await this.#main!(...args);
     run()

@@ -84,7 +84,7 @@ export class Pool {
     const { slot } = task;
     const marker = this.#markers[slot]!;
     const ending = new Ending();
-    this.#watches[slot]!.begin(() => ending.abort());
+    const watch = this.#watch(slot, ending);
     try {
       return await this.#piscina.run(withSlot(task), { transferList, signal: ending });
     } catch (error) {
@@ -92,8 +92,14 @@ export class Pool {
       marker.idle();
       throw new ThreadDiedError(mode, runNo, ending.aborted, { cause: error });
     } finally {
-      this.#watches[slot]!.end();
+      watch.end();
     }
+  }
+
+  #watch(slot: number, ending: Ending): Watch {
+    const watch = this.#watches[slot]!;
+    watch.begin(() => ending.abort());
+    return watch;
   }
 
   async close(): Promise<void> {
