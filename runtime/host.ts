@@ -1171,24 +1171,36 @@ function settled(call: UpdateCall): Promise<UpdateOutcome | undefined> {
   return call.error === undefined ? Promise.resolve(call.outcome) : Promise.reject(call.error);
 }
 
-function ticket(live: Live, call: UpdateCall): UpdateTicket {
-  return {
-    get runId() {
-      return (call.live ?? live).run.info.runId;
-    },
-    get waitsFor() {
-      const { retry } = call.live ?? live;
-      if (reached(call, 'accepted') || retry === undefined) return undefined;
-      return `the turn that would take it fails and is tried again: ${retry.message}`;
-    },
-    reached(stage) {
-      if (reached(call, stage)) return settled(call);
-      return new Promise((resolve, reject) => {
-        const wake = () => (call.error === undefined ? resolve(call.outcome) : reject(call.error));
-        call.waiters.push({ stage, wake });
-      });
-    },
-  };
+const ticket = (live: Live, call: UpdateCall): UpdateTicket => new Ticket(live, call);
+
+/** A class, because an object with getters of its own costs more than all else that is done for an update here. */
+class Ticket implements UpdateTicket {
+  readonly #live: Live;
+  readonly #call: UpdateCall;
+
+  constructor(live: Live, call: UpdateCall) {
+    this.#live = live;
+    this.#call = call;
+  }
+
+  get runId(): string {
+    return (this.#call.live ?? this.#live).run.info.runId;
+  }
+
+  get waitsFor(): string | undefined {
+    const { retry } = this.#call.live ?? this.#live;
+    if (reached(this.#call, 'accepted') || retry === undefined) return undefined;
+    return `the turn that would take it fails and is tried again: ${retry.message}`;
+  }
+
+  reached(stage: 'accepted' | 'completed'): Promise<UpdateOutcome | undefined> {
+    const call = this.#call;
+    if (reached(call, stage)) return settled(call);
+    return new Promise((resolve, reject) => {
+      const wake = () => (call.error === undefined ? resolve(call.outcome) : reject(call.error));
+      call.waiters.push({ stage, wake });
+    });
+  }
 }
 
 function startInfo(request: WorkflowStart, runNo: number, runId: string, now: number): StartInfo {

@@ -282,7 +282,7 @@ export class WorkflowClient {
       ): Promise<unknown> => {
         const request = this.#requests.update(def, options);
         const send = () => this.#service.update(guarded, request);
-        return this.#updateHandle({ workflowId, updateId: request.id }, send).result();
+        return this.#updateResult({ workflowId, updateId: request.id }, send);
       },
       startUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
@@ -405,13 +405,17 @@ export class WorkflowClient {
     find: () => UpdateTicket | Promise<UpdateTicket>,
     workflowRunId?: string,
   ): WorkflowUpdateHandle<any> {
-    const result = async (): Promise<unknown> => {
-      const { outcome } = await this.#reach(address, 'completed', find);
-      const { updateId, workflowId } = address;
-      if (outcome === undefined)
-        throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
-      return updateValueOf(outcome);
-    };
-    return { ...address, workflowRunId, result };
+    return { ...address, workflowRunId, result: () => this.#updateResult(address, find) };
+  }
+
+  async #updateResult(
+    address: UpdateAddress,
+    find: () => UpdateTicket | Promise<UpdateTicket>,
+  ): Promise<unknown> {
+    const { outcome } = await this.#reach(address, 'completed', find);
+    const { updateId, workflowId } = address;
+    if (outcome === undefined)
+      throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
+    return updateValueOf(outcome);
   }
 }
