@@ -92,6 +92,8 @@ export class Compactor {
       .then(() => this.#compact())
       .finally(() => {
         this.#running = undefined;
+      })
+      .then(() => {
         // What came meanwhile may be as much again, and nothing more need come.
         if (this.#isDue) this.run().catch(this.#onError);
       });
