@@ -72,6 +72,8 @@ export class Handlers {
   #bufferedSignals: SignalInput[] = [];
   #bufferedUpdates: { input: UpdateInput; validate: boolean }[] = [];
   #running = new Set<Running>();
+  /** Handlers of this turn that were done when they returned, until its promise jobs have run; most are of this kind. */
+  #doneAtOnce = 0;
   #rejected: RejectedUpdate[] = [];
 
   constructor(activation: Activation) {
@@ -111,7 +113,7 @@ export class Handlers {
   }
 
   get allFinished(): boolean {
-    return this.#running.size === 0;
+    return this.#running.size === 0 && this.#doneAtOnce === 0;
   }
 
   // ----- signals -----------------------------------------------------------------------------------------------
@@ -134,15 +136,39 @@ export class Handlers {
     const fallback = this.#defaultSignal;
     if (handler === undefined && isReservedName(name)) throwIfReservedName('signal', name);
     const args = decodePayload(input.args) as unknown[];
+    const returned = this.#call(() =>
+      handler !== undefined ? handler.fn(...args) : fallback?.(name, ...args),
+    );
+    if (returned.kind === 'value') return;
     const running: Running = { name, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
     this.#running.add(running);
-    const done = async (): Promise<void> => {
-      if (handler !== undefined) await handler.fn(...args);
-      else await fallback?.(name, ...args);
-    };
-    done()
+    returned.promise
       .catch((error) => this.#activation.fail(error))
       .finally(() => this.#running.delete(running));
+  }
+
+  /**
+   * Calls a handler. One that is done when it returns needs no promise; it counts as running until the turn's promise
+   * jobs have run, as it would if it had one.
+   */
+  #call(
+    fn: () => unknown,
+  ): { kind: 'value'; value: unknown } | { kind: 'promise'; promise: Promise<unknown> } {
+    this.#doneAtOnce++;
+    try {
+      const value = fn();
+      if (!mayBeThenable(value)) return { kind: 'value', value };
+      this.#doneAtOnce--;
+      return { kind: 'promise', promise: (async () => await value)() };
+    } catch (error) {
+      this.#doneAtOnce--;
+      return { kind: 'promise', promise: Promise.reject(error) };
+    }
+  }
+
+  /** The promise jobs of the turn have run. */
+  drained(): void {
+    this.#doneAtOnce = 0;
   }
 
   /** Oldest first; handlers are looked up again before each, so one that removes itself gets one. */
@@ -183,15 +209,24 @@ export class Handlers {
         return;
       }
       this.#accept(input);
+      const returned = this.#call(() =>
+        handler !== undefined ? handler.fn(...args) : fallback?.(name, ...args),
+      );
+      const complete = (value: unknown) => {
+        const result = encodePayload(value, `result of update ${name}`);
+        this.#activation.command({ kind: 'completeUpdate', id, result });
+      };
+      if (returned.kind === 'value') {
+        // Two jobs later, as with an async handler: what else the turn asks for keeps its place before or after it.
+        NOW.then(nothing)
+          .then(() => complete(returned.value))
+          .catch((error) => this.#activation.fail(error));
+        return;
+      }
       const running: Running = { name, id, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
       this.#running.add(running);
-      const run = async (): Promise<unknown> =>
-        handler !== undefined ? await handler.fn(...args) : await fallback?.(name, ...args);
-      run()
-        .then((value) => {
-          const result = encodePayload(value, `result of update ${name}`);
-          this.#activation.command({ kind: 'completeUpdate', id, result });
-        })
+      returned.promise
+        .then(complete)
         .catch((error) => {
           const failure = error instanceof ContinueAsNew ? refuseInUpdate(name) : error;
           if (!(failure instanceof TemporalFailure)) throw failure;
@@ -313,6 +348,7 @@ export class Handlers {
   /** A workflow that fails takes its handlers with it; nobody is warned of them. */
   forgetRunning(): void {
     this.#running.clear();
+    this.#doneAtOnce = 0;
   }
 
   /** One warning per kind of handler that the end of the workflow cut off. */
@@ -331,6 +367,17 @@ export class Handlers {
       this.#activation.log('WARN', UNFINISHED_SIGNALS + list);
     }
   }
+}
+
+const NOW = Promise.resolve();
+const nothing = () => undefined;
+
+/** What `await` would wait for. */
+function mayBeThenable(value: unknown): boolean {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as { then?: unknown }).then === 'function'
+  );
 }
 
 function isThenable(value: unknown): boolean {

@@ -6,9 +6,9 @@
  *                          +--------------+---- problems ----------+--> WorkflowBundleError
  *
  * Owns: finding the entry, the border between workflow code and everything else (`signalbox/workflow` stays a
- * require, modules of the host are refused), the names the module exports, and the way back from a position in the
- * script to the user's line.
- * Does not own: evaluating the script (actors/sandbox), or which modules are refused (runtime/bundle-errors.ts).
+ * require, modules of the host are refused), and the names the module exports.
+ * Does not own: evaluating the script (actors/sandbox), which modules are refused (runtime/bundle-errors.ts), or the way back
+ * to the user's line (runtime/source-places.ts).
  *
  * The same sources give the same script, byte for byte: executions that are recovered later run what ran before (D5).
  * The script names no folder but those between the entry and what it imports.

@@ -114,7 +114,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const { store, limits, clock, pool } = parts;
     this.#runs = new Runs(store);
     const { lastSeq, recovered } = this.#runs.recover();
-    this.#committer = new Committer(store, lastSeq);
+    this.#committer = new Committer(store, lastSeq, limits.journalBytesMax / 2);
     const onError = (error: Error) => this.broken(error);
     this.#compactor = new Compactor({
       store,
@@ -396,8 +396,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }> {
     return attempt(() => {
       const live = this.#open(target);
-      if (input.requestId === undefined)
-        return this.#message(target, live, input).then(() => ({ duplicate: false }));
+      if (input.requestId === undefined) return this.#message(target, live, input).then(notADuplicate);
       return this.#signalOnce(target, live, input, input.requestId);
     });
   }
@@ -620,7 +619,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     throw new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, text);
   }
 
-  /** Acceptance and completion are told by what the journal holds (applied); here come only the other endings. */
+  /** Acceptance and completion are told by what the journal holds (applied), or at once by the turn that did both. */
   #updateSettled(
     target: Target,
     live: Live,
@@ -628,11 +627,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     call: UpdateCall,
     outcome: Outcome,
   ): void {
-    if (outcome.kind === 'durable' || outcome.kind === 'answer') return;
+    if (outcome.kind === 'durable') return;
     live.updates.delete(request.id);
     const next = outcome.kind === 'closed' ? this.#next(target, live) : undefined;
     if (next !== undefined) return this.#sendUpdate(target, next, request, call, 'again');
-    if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
+    if (outcome.kind === 'answer') call.outcome = { result: outcome.result };
+    else if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
     else
       call.error = new WorkflowNotFoundError(
@@ -1111,7 +1111,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       }
       for (const resolve of live.closeWaiters) resolve();
     }
-    await this.#compactor.run().catch((error) => this.broken(error));
+    await this.#compactor.finish().catch((error) => this.broken(error));
     for (const thread of this.#threads) thread.close();
   }
 }
@@ -1200,36 +1200,54 @@ const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'complet
 const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
   STAGES.indexOf(call.stage) >= STAGES.indexOf(stage);
 
+const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
+const notADuplicate = () => NOT_A_DUPLICATE;
+
 function wake(call: UpdateCall): void {
+  if (call.waiters.length === 0) return;
   const ready = call.waiters.filter(({ stage }) => reached(call, stage));
   call.waiters = call.waiters.filter(({ stage }) => !reached(call, stage));
   for (const waiter of ready) waiter.wake();
 }
 
-function ticket(live: Live, call: UpdateCall): UpdateTicket {
-  return {
-    get runId() {
-      return (call.live ?? live).run.info.runId;
-    },
-    get waitsFor() {
-      const { retry } = call.live ?? live;
-      if (reached(call, 'accepted') || retry === undefined) return undefined;
-      return `the turn that would take it fails and is tried again: ${retry.message}`;
-    },
-    async reached(stage, onGivenUp) {
-      if (!reached(call, stage)) {
-        await new Promise<void>((resolve) => {
-          const waiter = { stage, wake: resolve };
-          call.waiters.push(waiter);
-          onGivenUp?.(() => {
-            call.waiters = call.waiters.filter((other) => other !== waiter);
-          });
-        });
-      }
-      if (call.error !== undefined) throw call.error;
-      return call.outcome;
-    },
-  };
+function settled(call: UpdateCall): Promise<UpdateOutcome | undefined> {
+  return call.error === undefined ? Promise.resolve(call.outcome) : Promise.reject(call.error);
+}
+
+const ticket = (live: Live, call: UpdateCall): UpdateTicket => new Ticket(live, call);
+
+/** A class, because an object with getters of its own costs more than all else that is done for an update here. */
+class Ticket implements UpdateTicket {
+  readonly #live: Live;
+  readonly #call: UpdateCall;
+
+  constructor(live: Live, call: UpdateCall) {
+    this.#live = live;
+    this.#call = call;
+  }
+
+  get runId(): string {
+    return (this.#call.live ?? this.#live).run.info.runId;
+  }
+
+  get waitsFor(): string | undefined {
+    const { retry } = this.#call.live ?? this.#live;
+    if (reached(this.#call, 'accepted') || retry === undefined) return undefined;
+    return `the turn that would take it fails and is tried again: ${retry.message}`;
+  }
+
+  reached(stage: 'accepted' | 'completed', onGivenUp?: OnGivenUp): Promise<UpdateOutcome | undefined> {
+    const call = this.#call;
+    if (reached(call, stage)) return settled(call);
+    return new Promise((resolve, reject) => {
+      const wake = () => (call.error === undefined ? resolve(call.outcome) : reject(call.error));
+      const waiter = { stage, wake };
+      call.waiters.push(waiter);
+      onGivenUp?.(() => {
+        call.waiters = call.waiters.filter((other) => other !== waiter);
+      });
+    });
+  }
 }
 
 function startInfo(request: WorkflowStart, runNo: number, runId: string, now: number): StartInfo {

@@ -70,6 +70,8 @@ export class Live {
   active = false;
   /** Newest batch of its thread that may have made entries of it. */
   batch = 0;
+  /** Newest batch with anything for it. */
+  usedIn = 0;
   /** Batch with a note that ends the run, sent while there was no activation to refuse what follows. */
   endBatch = 0;
   /** Items queued or in flight; a run with any is not passivated. */

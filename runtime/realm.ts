@@ -30,6 +30,8 @@ export interface Sandbox {
   probe(): WorkflowExports;
   /** Runs all promise jobs that are due. */
   drain(): void;
+  /** How many promises have been made so far. */
+  promises(): number;
   /** A rejection that nobody handled since the last call, if there was one. */
   takeUnhandled(): { reason: unknown } | undefined;
 }
@@ -52,7 +54,7 @@ export function createSandbox({ code }: SandboxOptions): Sandbox {
   const global = vm.runInContext('globalThis', context) as Record<string, unknown>;
   const realm = evaluateRealm(context);
   const makeGlobal = realm.install(global, { URL, URLSearchParams, TextEncoder, TextDecoder });
-  followAsyncContext(realm);
+  const promises = followAsyncContext(realm);
   const factory = compileWorkflows(context, code);
   const drainScript = new vm.Script('0', { filename: 'signalbox-realm:drain' });
   const load = () => evaluate(factory, realm, makeGlobal());
@@ -61,6 +63,7 @@ export function createSandbox({ code }: SandboxOptions): Sandbox {
     load,
     probe: () => realm.probe(load),
     drain: () => void drainScript.runInContext(context),
+    promises,
     takeUnhandled: rejectionWatch(),
   };
 }
@@ -126,11 +129,13 @@ function evaluate(factory: WorkflowFactory, realm: Realm, globalThis: object): W
 const FRAME = Symbol('async frame');
 
 /** A promise made in a frame runs its reactions in that frame. Costs 0.1 us per promise; only frames other than the root are noted. */
-function followAsyncContext(realm: Realm): void {
+function followAsyncContext(realm: Realm): () => number {
   const context = realm.asyncContext;
+  let count = 0;
   type Noted = { [FRAME]?: Frame };
   v8.promiseHooks.createHook({
     init(promise) {
+      count++;
       if (context.frame !== null) (promise as Noted)[FRAME] = context.frame;
     },
     before(promise) {
@@ -140,6 +145,7 @@ function followAsyncContext(realm: Realm): void {
       context.frame = null;
     },
   });
+  return () => count;
 }
 
 /**

@@ -265,11 +265,15 @@ export class Thread {
    * whose activation is gone waits for its own last entries, and one that is being ended from outside for its end.
    */
   #mustWait({ live, envelope }: Item, no: number): boolean {
-    const underWay = (batch: number) =>
-      batch === no || batch >= (this.#writing[0] ?? Number.POSITIVE_INFINITY);
-    if (underWay(live.endBatch)) return true;
-    if (isAboutHistory(envelope) && underWay(live.batch)) return true;
-    return !live.active && needsActivation(envelope) && underWay(live.batch);
+    if (isAboutHistory(envelope) && this.#isUnderWay(live.batch, no)) return true;
+    if (live.active && live.endBatch === 0) return false;
+    if (this.#isUnderWay(live.endBatch, no)) return true;
+    return !live.active && needsActivation(envelope) && this.#isUnderWay(live.batch, no);
+  }
+
+  /** The batch that is being made, or one whose frames are on their way to disk. */
+  #isUnderWay(batch: number, no: number): boolean {
+    return batch === no || batch >= (this.#writing[0] ?? Number.POSITIVE_INFINITY);
   }
 
   #put(item: Item, batch: SentBatch): void {
@@ -286,6 +290,7 @@ export class Thread {
       return this.#settle(item, { kind: 'error', error: error as Error });
     }
     if (envelope.kind !== 'query' && envelope.kind !== 'drop') live.batch = batch.no;
+    live.usedIn = batch.no;
     batch.items.push(item);
     batch.envelopes.push(envelope);
     batch.index.push(item);
@@ -305,6 +310,8 @@ export class Thread {
       envelopes.push({ kind: 'recover', runNo, frames: this.#parts.host.historyOf(live) });
       index.push(undefined);
     }
+    // One that this batch has moved to the end already stays where it is.
+    if (live.active && live.usedIn === this.#batchNo + 1) return;
     live.active = true;
     this.#active.delete(runNo);
     this.#active.set(runNo, live);

@@ -284,7 +284,7 @@ export class WorkflowClient {
       ): Promise<unknown> => {
         const request = this.#requests.update(def, options);
         const send = () => this.#service.update(guarded, request);
-        return this.#updateHandle({ workflowId, updateId: request.id }, send).result();
+        return this.#updateResult({ workflowId, updateId: request.id }, send);
       },
       startUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
@@ -330,19 +330,21 @@ export class WorkflowClient {
     return handle as unknown as WorkflowHandle<W>;
   }
 
-  #signal(
+  async #signal(
     target: Target,
     def: Named<SignalDefinition<any>>,
     args: readonly unknown[],
     requestId?: string,
   ): Promise<{ duplicate: boolean }> {
     const input = this.#requests.signal(def, args, requestId);
-    return this.#context
-      .call(
+    try {
+      return await this.#context.call(
         () => this.#service.signal(target, input),
         () => `signal '${input.name}' may still be delivered to workflow ${target.workflowId}`,
-      )
-      .catch(rethrow('Failed to signal Workflow'));
+      );
+    } catch (error) {
+      return rethrow('Failed to signal Workflow')(error);
+    }
   }
 
   async #query(
@@ -351,10 +353,13 @@ export class WorkflowClient {
     values: readonly unknown[],
   ): Promise<unknown> {
     const { name, args, reject } = this.#requests.query(def, values);
-    const answer = await this.#read(target.workflowId, () =>
-      this.#service.query(target, name, args, reject),
-    ).catch(rethrow('Failed to query Workflow'));
-    return decodePayload(answer);
+    try {
+      return decodePayload(
+        await this.#read(target.workflowId, () => this.#service.query(target, name, args, reject)),
+      );
+    } catch (error) {
+      return rethrow('Failed to query Workflow')(error);
+    }
   }
 
   /** The limits of calls that hold here hold for the whole watch. */
@@ -414,13 +419,17 @@ export class WorkflowClient {
     find: () => UpdateTicket | Promise<UpdateTicket>,
     workflowRunId?: string,
   ): WorkflowUpdateHandle<any> {
-    const result = async (): Promise<unknown> => {
-      const { outcome } = await this.#reach(address, 'completed', find);
-      const { updateId, workflowId } = address;
-      if (outcome === undefined)
-        throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
-      return updateValueOf(outcome);
-    };
-    return { ...address, workflowRunId, result };
+    return { ...address, workflowRunId, result: () => this.#updateResult(address, find) };
+  }
+
+  async #updateResult(
+    address: UpdateAddress,
+    find: () => UpdateTicket | Promise<UpdateTicket>,
+  ): Promise<unknown> {
+    const { outcome } = await this.#reach(address, 'completed', find);
+    const { updateId, workflowId } = address;
+    if (outcome === undefined)
+      throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
+    return updateValueOf(outcome);
   }
 }
