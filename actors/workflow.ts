@@ -127,26 +127,37 @@ export interface UpdateHandlerOptions<Args extends any[] = any[]> {
   unfinishedPolicy?: HandlerUnfinishedPolicy;
 }
 
+/** What handles a message: told by its definition alone, so a handler may take fewer arguments than it is sent. */
+type HandlerOf<D> =
+  D extends QueryDefinition<infer Ret, infer Args>
+    ? (...args: Args) => Ret
+    : D extends SignalDefinition<infer Args>
+      ? (...args: Args) => void | Promise<void>
+      : D extends UpdateDefinition<infer Ret, infer Args>
+        ? (...args: Args) => Ret | Promise<Ret>
+        : never;
+type ArgsOf<D> = D extends UpdateDefinition<any, infer Args> ? Args : never;
+
 /**
  * Sets, replaces or (with undefined) removes the handler of a message. Messages that waited for it are delivered at
  * once, before this call returns (semantics.md 2.4, 3.3).
  * A query handler is synchronous and must not change workflow state. Signal and update handlers may be async.
  * @throws TypeError for a reserved name or a handler that is not a function.
  */
-export function setHandler<Ret, Args extends any[]>(
-  def: QueryDefinition<Ret, Args>,
-  handler: ((...args: Args) => Ret) | undefined,
+export function setHandler<D extends QueryDefinition<any, any>>(
+  def: D,
+  handler: HandlerOf<D> | undefined,
   options?: QueryHandlerOptions,
 ): void;
-export function setHandler<Args extends any[]>(
-  def: SignalDefinition<Args>,
-  handler: ((...args: Args) => void | Promise<void>) | undefined,
+export function setHandler<D extends SignalDefinition<any>>(
+  def: D,
+  handler: HandlerOf<D> | undefined,
   options?: SignalHandlerOptions,
 ): void;
-export function setHandler<Ret, Args extends any[]>(
-  def: UpdateDefinition<Ret, Args>,
-  handler: ((...args: Args) => Ret | Promise<Ret>) | undefined,
-  options?: UpdateHandlerOptions<Args>,
+export function setHandler<D extends UpdateDefinition<any, any>>(
+  def: D,
+  handler: HandlerOf<D> | undefined,
+  options?: UpdateHandlerOptions<ArgsOf<D>>,
 ): void;
 export function setHandler(
   def: MessageDefinition,

@@ -1,5 +1,5 @@
 /**
- * The types of calls from workflow to workflow: what is right compiles, what is wrong does not. The compiler is the test;
+ * The types of the authoring API, above all of calls from workflow to workflow: what is right compiles, what is wrong does not. The compiler is the test;
  * a line that is expected not to compile, and does, fails the build.
  */
 import { expect } from 'chai';
@@ -106,9 +106,39 @@ async function continues(): Promise<void> {
   wf.makeContinueAsNewFunc({ workflowId: 'w' });
 }
 
+/** Never called. */
+function handlers(): void {
+  const total = wf.defineQuery<number, [boolean]>('total');
+  wf.setHandler(poke, (number) => void number.toFixed());
+  wf.setHandler(poke, () => undefined);
+  wf.setHandler(poke, async () => undefined);
+  wf.setHandler(poke, undefined);
+  wf.setHandler(wf.defineSignal<[string, number?]>('named in place'), (text) => void text.length);
+  wf.setHandler(wf.defineUpdate('named in place'), async () => undefined);
+  wf.setHandler(total, (all) => (all === true ? 1 : 2));
+  wf.setHandler(add, (number, text) => number > text.length, {
+    validator: (number) => void number.toFixed(),
+  });
+  wf.setHandler(add, async (number) => number > 1);
+  // @ts-expect-error the signal carries a number
+  wf.setHandler(poke, (_text: string) => undefined);
+  // @ts-expect-error the signal carries nothing else
+  wf.setHandler(poke, (_number: number, _text: string) => undefined);
+  // @ts-expect-error the answer is a number
+  wf.setHandler(total, () => 'many');
+  // @ts-expect-error a query handler is synchronous
+  wf.setHandler(total, async () => 1);
+  // @ts-expect-error the result is a boolean
+  wf.setHandler(add, async (number) => number);
+  // @ts-expect-error the validator gets what the handler gets
+  wf.setHandler(add, () => true, { validator: (_text: string) => undefined });
+  // @ts-expect-error only updates have validators
+  wf.setHandler(poke, () => undefined, { validator: () => undefined });
+}
+
 describe('workflow types', () => {
-  it('calls between workflows: compile when they are right, and only then', () => {
-    expect([children, externals, continues]).to.have.length(3);
+  it('calls and handlers: compile when they are right, and only then', () => {
+    expect([children, externals, continues, handlers]).to.have.length(4);
   });
 
   it('outside of a workflow: every call says that it belongs into one', () => {
