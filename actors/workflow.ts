@@ -39,6 +39,18 @@ export {
   type UntypedActivities,
 } from './activities.js';
 export {
+  type EnhancedStackTrace,
+  enhancedStackTraceQuery,
+  type HandlerMetadata,
+  type StackTrace,
+  type StackTraceFileLocation,
+  type StackTraceFileSlice,
+  type StackTraceSDKInfo,
+  stackTraceQuery,
+  type WorkflowMetadata,
+  workflowMetadataQuery,
+} from './built-in-queries.js';
+export {
   ChildWorkflowCancellationType,
   type ChildWorkflowHandle,
   type ChildWorkflowOptions,
@@ -127,37 +139,26 @@ export interface UpdateHandlerOptions<Args extends any[] = any[]> {
   unfinishedPolicy?: HandlerUnfinishedPolicy;
 }
 
-/** What handles a message: told by its definition alone, so a handler may take fewer arguments than it is sent. */
-type HandlerOf<D> =
-  D extends QueryDefinition<infer Ret, infer Args>
-    ? (...args: Args) => Ret
-    : D extends SignalDefinition<infer Args>
-      ? (...args: Args) => void | Promise<void>
-      : D extends UpdateDefinition<infer Ret, infer Args>
-        ? (...args: Args) => Ret | Promise<Ret>
-        : never;
-type ArgsOf<D> = D extends UpdateDefinition<any, infer Args> ? Args : never;
-
 /**
  * Sets, replaces or (with undefined) removes the handler of a message. Messages that waited for it are delivered at
  * once, before this call returns (semantics.md 2.4, 3.3).
  * A query handler is synchronous and must not change workflow state. Signal and update handlers may be async.
  * @throws TypeError for a reserved name or a handler that is not a function.
  */
-export function setHandler<D extends QueryDefinition<any, any>>(
-  def: D,
-  handler: HandlerOf<D> | undefined,
+export function setHandler<Ret, Args extends any[]>(
+  def: QueryDefinition<Ret, Args>,
+  handler: NoInfer<(...args: Args) => Ret> | undefined,
   options?: QueryHandlerOptions,
 ): void;
-export function setHandler<D extends SignalDefinition<any>>(
-  def: D,
-  handler: HandlerOf<D> | undefined,
+export function setHandler<Args extends any[]>(
+  def: SignalDefinition<Args>,
+  handler: NoInfer<(...args: Args) => void | Promise<void>> | undefined,
   options?: SignalHandlerOptions,
 ): void;
-export function setHandler<D extends UpdateDefinition<any, any>>(
-  def: D,
-  handler: HandlerOf<D> | undefined,
-  options?: UpdateHandlerOptions<ArgsOf<D>>,
+export function setHandler<Ret, Args extends any[]>(
+  def: UpdateDefinition<Ret, Args>,
+  handler: NoInfer<(...args: Args) => Ret | Promise<Ret>> | undefined,
+  options?: NoInfer<UpdateHandlerOptions<Args>>,
 ): void;
 export function setHandler(
   def: MessageDefinition,
@@ -215,7 +216,10 @@ export function uuid4(): string {
 export interface UnsafeWorkflowInfo {
   /** The real clock; not the same on replay. */
   readonly now: () => number;
+  /** Also in a query handler, where nothing happens for the first time either. */
   readonly isReplaying: boolean;
+  /** On replay only. */
+  readonly isReplayingHistoryEvents: boolean;
 }
 
 /** A snapshot of what is known about the execution that runs. Times are Dates, durations ms. */
@@ -262,7 +266,11 @@ export function workflowInfo(): WorkflowInfo {
     continueAsNewSuggested: historyLength >= SUGGEST_AT_EVENTS || historySize >= SUGGEST_AT_BYTES,
     memo: activation.memo ?? {},
     searchAttributes: activation.searchAttributes ?? {},
-    unsafe: { now: () => activation.wallClock(), isReplaying: activation.replaying },
+    unsafe: {
+      now: () => activation.wallClock(),
+      isReplaying: activation.replaying || activation.querying,
+      isReplayingHistoryEvents: activation.replaying,
+    },
   };
 }
 
@@ -314,10 +322,4 @@ export const log = {
   info: logger('INFO'),
   warn: logger('WARN'),
   error: logger('ERROR'),
-};
-
-export const stackTraceQuery: QueryDefinition<string> = { type: 'query', name: '__stack_trace' };
-export const workflowMetadataQuery: QueryDefinition<unknown> = {
-  type: 'query',
-  name: '__temporal_workflow_metadata',
 };

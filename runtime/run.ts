@@ -231,7 +231,7 @@ export class Run {
   /** Notes a durable frame. The entry itself is applied only if it is notable. */
   append(frame: Frame, seq: number): void {
     this.events += frame.events;
-    this.bytes += frame.body.length;
+    this.bytes += frame.bodyLength;
     this.unsaved.frames.push({ seq, bytes: frame.bytes });
   }
 
