@@ -89,24 +89,27 @@ interface Condition {
 type SeqKind = 'timer' | 'activity' | 'condition' | 'child' | 'external';
 
 export class Activation {
-  readonly info: StartInfo;
+  info: StartInfo;
   readonly handlers = new Handlers(this);
-  readonly timers = new Timers(this);
-  readonly activities = new Activities(this);
   readonly children = new Children(this);
   readonly externals = new Externals(this);
   readonly conditions = new Map<number, Condition>();
   readonly rootScope = CancellationScope.root();
-  readonly patches = new Set<string>();
   currentDetails = '';
   logs: LogLine[] = [];
   now: number;
   historyLength = 0;
   historySize = 0;
   replaying = false;
+  /** A query handler runs. It may log, although code that is not to be repeated must take it for a replay (semantics.md 5.3). */
+  querying = false;
   memo: Record<string, unknown> | undefined;
   searchAttributes: Record<string, unknown> | undefined;
 
+  // Most idle executions use few of these; an empty Map alone takes 200 bytes.
+  #timers: Timers | undefined;
+  #activities: Activities | undefined;
+  #patches: Set<string> | undefined;
   readonly #load: LoadWorkflows;
   readonly #readOnly: ReadOnlyRuntime;
   #random: Random | undefined;
@@ -132,6 +135,16 @@ export class Activation {
     this.#lastNow = info.startTime;
     this.#load = load;
     this.#readOnly = readOnly;
+  }
+
+  get timers(): Timers {
+    this.#timers ??= new Timers(this);
+    return this.#timers;
+  }
+
+  get activities(): Activities {
+    this.#activities ??= new Activities(this);
+    return this.#activities;
   }
 
   get closed(): boolean {
@@ -163,6 +176,7 @@ export class Activation {
 
   /** After the microtasks are drained: goes on where a condition came true. True: drain and call again. */
   step(): boolean {
+    this.handlers.drained();
     if (this.#error !== undefined) return false;
     try {
       const later = this.#afterDrain;
@@ -253,6 +267,8 @@ export class Activation {
     this.#phase = 'running';
     this.#worked = true;
     const args = decodePayload(this.info.args) as unknown[];
+    // A view on the bytes of a whole batch, which would stay with it; a replay brings them again.
+    this.info = { ...this.info, args: NO_BYTES };
     this.log('DEBUG', 'Workflow started');
     const run = async (): Promise<unknown> => await this.#main!(...args);
     run()
@@ -341,13 +357,15 @@ export class Activation {
   }
 
   command(command: Command): void {
-    this.#commands.push(command);
+    // Not by push: that is guarded, for the user's code.
+    this.#commands[this.#commands.length] = command;
   }
 
   /** Notes in the history, once per run, that the code took a path that has a name. */
   markPatch(id: string): void {
-    if (this.patches.has(id)) return;
-    this.patches.add(id);
+    this.#patches ??= new Set();
+    if (this.#patches.has(id)) return;
+    this.#patches.add(id);
     this.command({ kind: 'patch', id, deprecated: false });
   }
 
@@ -360,7 +378,7 @@ export class Activation {
 
   /** From here on the input is part of the turn, and of the history. */
   accept(input: Input): void {
-    this.#accepted.push(input);
+    this.#accepted[this.#accepted.length] = input;
     this.#worked = true;
   }
 
@@ -399,10 +417,12 @@ export class Activation {
     setCurrent(this);
     const replaying = this.replaying;
     this.replaying = false;
+    this.querying = true;
     try {
       return this.handlers.query(name, args);
     } finally {
       this.replaying = replaying;
+      this.querying = false;
       setCurrent(undefined);
     }
   }
@@ -428,7 +448,7 @@ export class Activation {
         beforeEachRun: () => {
           if (runs++ > 0) values = decodePayload(args) as unknown[];
           this.#readOnlyRandom = undefined;
-          this.logs.length = logs;
+          if (this.logs.length > logs) this.logs.length = logs;
         },
       });
       if (outcome.kind === 'threw') throw outcome.error;
@@ -467,6 +487,8 @@ export class Activation {
     }
   }
 }
+
+const NO_BYTES = new Uint8Array();
 
 /** Signals first, then updates, then everything else, each in mailbox order (semantics.md 2.7). */
 function inJobOrder(inputs: readonly Input[]): readonly Input[] {

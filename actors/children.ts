@@ -251,7 +251,6 @@ export class Children {
         ParentClosePolicy,
         options.parentClosePolicy ?? 'TERMINATE',
         'parentClosePolicy',
-        'PARENT_CLOSE_POLICY_',
       ),
       ...startFields(this.#activation, options),
     });

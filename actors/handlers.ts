@@ -11,16 +11,15 @@
 import type { Failure } from '../codec/failure.js';
 import type { Payload, SignalInput, UpdateInput } from '../codec/journal-entry.js';
 import type { Activation } from './activation.js';
+import { BUILT_IN_QUERIES, type WorkflowMetadata } from './built-in-queries.js';
 import { ContinueAsNew, refuseInUpdate } from './continue-as-new.js';
 import { type UpdateInfo, withFrame } from './current.js';
 import {
-  ENHANCED_STACK_TRACE_QUERY,
   type HandlerUnfinishedPolicy,
   isReservedName,
   METADATA_QUERY,
   type QueryDefinition,
   type SignalDefinition,
-  STACK_TRACE_QUERY,
   throwIfReservedName,
   type UpdateDefinition,
 } from './definitions.js';
@@ -73,6 +72,8 @@ export class Handlers {
   #bufferedSignals: SignalInput[] = [];
   #bufferedUpdates: { input: UpdateInput; validate: boolean }[] = [];
   #running = new Set<Running>();
+  /** Handlers of this turn that were done when they returned, until its promise jobs have run; most are of this kind. */
+  #doneAtOnce = 0;
   #rejected: RejectedUpdate[] = [];
 
   constructor(activation: Activation) {
@@ -112,7 +113,7 @@ export class Handlers {
   }
 
   get allFinished(): boolean {
-    return this.#running.size === 0;
+    return this.#running.size === 0 && this.#doneAtOnce === 0;
   }
 
   // ----- signals -----------------------------------------------------------------------------------------------
@@ -135,15 +136,39 @@ export class Handlers {
     const fallback = this.#defaultSignal;
     if (handler === undefined && isReservedName(name)) throwIfReservedName('signal', name);
     const args = decodePayload(input.args) as unknown[];
+    const returned = this.#call(() =>
+      handler !== undefined ? handler.fn(...args) : fallback?.(name, ...args),
+    );
+    if (returned.kind === 'value') return;
     const running: Running = { name, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
     this.#running.add(running);
-    const done = async (): Promise<void> => {
-      if (handler !== undefined) await handler.fn(...args);
-      else await fallback?.(name, ...args);
-    };
-    done()
+    returned.promise
       .catch((error) => this.#activation.fail(error))
       .finally(() => this.#running.delete(running));
+  }
+
+  /**
+   * Calls a handler. One that is done when it returns needs no promise; it counts as running until the turn's promise
+   * jobs have run, as it would if it had one.
+   */
+  #call(
+    fn: () => unknown,
+  ): { kind: 'value'; value: unknown } | { kind: 'promise'; promise: Promise<unknown> } {
+    this.#doneAtOnce++;
+    try {
+      const value = fn();
+      if (!mayBeThenable(value)) return { kind: 'value', value };
+      this.#doneAtOnce--;
+      return { kind: 'promise', promise: (async () => await value)() };
+    } catch (error) {
+      this.#doneAtOnce--;
+      return { kind: 'promise', promise: Promise.reject(error) };
+    }
+  }
+
+  /** The promise jobs of the turn have run. */
+  drained(): void {
+    this.#doneAtOnce = 0;
   }
 
   /** Oldest first; handlers are looked up again before each, so one that removes itself gets one. */
@@ -184,15 +209,24 @@ export class Handlers {
         return;
       }
       this.#accept(input);
+      const returned = this.#call(() =>
+        handler !== undefined ? handler.fn(...args) : fallback?.(name, ...args),
+      );
+      const complete = (value: unknown) => {
+        const result = encodePayload(value, `result of update ${name}`);
+        this.#activation.command({ kind: 'completeUpdate', id, result });
+      };
+      if (returned.kind === 'value') {
+        // Two jobs later, as with an async handler: what else the turn asks for keeps its place before or after it.
+        NOW.then(nothing)
+          .then(() => complete(returned.value))
+          .catch((error) => this.#activation.fail(error));
+        return;
+      }
       const running: Running = { name, id, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
       this.#running.add(running);
-      const run = async (): Promise<unknown> =>
-        handler !== undefined ? await handler.fn(...args) : await fallback?.(name, ...args);
-      run()
-        .then((value) => {
-          const result = encodePayload(value, `result of update ${name}`);
-          this.#activation.command({ kind: 'completeUpdate', id, result });
-        })
+      returned.promise
+        .then(complete)
         .catch((error) => {
           const failure = error instanceof ContinueAsNew ? refuseInUpdate(name) : error;
           if (!(failure instanceof TemporalFailure)) throw failure;
@@ -254,7 +288,7 @@ export class Handlers {
     const fallback = this.#defaultQuery;
     if (handler === undefined && (fallback === undefined || isReservedName(name))) {
       if (fallback !== undefined) throwIfReservedName('query', name);
-      const names = [...BUILT_IN_QUERIES, ...this.#queries.keys()].join(' ');
+      const names = [...BUILT_IN_QUERIES.map((query) => query.name), ...this.#queries.keys()].join(' ');
       throw new ReferenceError(
         `Workflow did not register a handler for ${name}. Registered queries: [${names}]`,
       );
@@ -293,7 +327,7 @@ export class Handlers {
     if (promised) throw new DeterminismViolationError(`${kind} should not return a Promise`);
   }
 
-  #metadata(): unknown {
+  #metadata(): WorkflowMetadata {
     const list = (handlers: Map<string, Handler>) =>
       [...handlers].map(([name, { description }]) =>
         description === undefined ? { name } : { name, description },
@@ -301,7 +335,7 @@ export class Handlers {
     return {
       definition: {
         type: this.#activation.info.workflowType,
-        queryDefinitions: [...BUILT_IN_QUERIES.map((name) => ({ name })), ...list(this.#queries)],
+        queryDefinitions: [...BUILT_IN_QUERIES, ...list(this.#queries)],
         signalDefinitions: list(this.#signals),
         updateDefinitions: list(this.#updates),
       },
@@ -314,6 +348,7 @@ export class Handlers {
   /** A workflow that fails takes its handlers with it; nobody is warned of them. */
   forgetRunning(): void {
     this.#running.clear();
+    this.#doneAtOnce = 0;
   }
 
   /** One warning per kind of handler that the end of the workflow cut off. */
@@ -334,7 +369,16 @@ export class Handlers {
   }
 }
 
-const BUILT_IN_QUERIES = [STACK_TRACE_QUERY, ENHANCED_STACK_TRACE_QUERY, METADATA_QUERY];
+const NOW = Promise.resolve();
+const nothing = () => undefined;
+
+/** What `await` would wait for. */
+function mayBeThenable(value: unknown): boolean {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as { then?: unknown }).then === 'function'
+  );
+}
 
 function isThenable(value: unknown): boolean {
   return (

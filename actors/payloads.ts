@@ -1,17 +1,7 @@
 /**
  * Payloads as the programming model makes them: encoded values that may leave the sandbox.
  *
- * Owns: one conversion. Bytes made inside the sandbox are of its own Uint8Array class, which the host's packer would not
- * know as bytes; a view of the host's class on the same memory is known everywhere.
+ * Owns: nothing but the way there. Bytes made inside the sandbox are of its own Uint8Array class; what packs them
+ * (codec/packed/) takes bytes of any realm, so that none has to be made anew.
  */
-import { encodePayload as encode } from '../codec/payload.js';
-
-export { decodePayload } from '../codec/payload.js';
-
-/** As codec/payload.ts, with bytes of the host's class. */
-export function encodePayload(value: unknown, root?: string): Uint8Array {
-  const bytes = encode(value, root);
-  return typeof Buffer === 'undefined'
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
+export { decodePayload, encodePayload } from '../codec/payload.js';

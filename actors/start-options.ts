@@ -55,13 +55,7 @@ export function startFields(activation: Activation, options: CommonStartOptions)
   return {
     taskQueue: options.taskQueue ?? activation.info.taskQueue,
     workflowIdReusePolicy:
-      workflowIdReusePolicy &&
-      oneOf(
-        WorkflowIdReusePolicy,
-        workflowIdReusePolicy,
-        'workflowIdReusePolicy',
-        'WORKFLOW_ID_REUSE_POLICY_',
-      ),
+      workflowIdReusePolicy && oneOf(WorkflowIdReusePolicy, workflowIdReusePolicy, 'workflowIdReusePolicy'),
     retry: compileRetryPolicy(options.retry),
     executionTimeoutMs: optionalMs(options.workflowExecutionTimeout),
     runTimeoutMs: optionalMs(options.workflowRunTimeout),
@@ -82,20 +76,13 @@ export function encodeArgs(args: readonly unknown[] | undefined, what: string): 
 }
 
 /**
- * The value as one of those allowed. Temporal's older code writes them with a prefix, which is taken off.
+ * The value of the name given, of which some have several: Temporal's older code writes policies with a prefix.
  * @throws ValueError that lists what is allowed
  */
-export function oneOf<T extends string>(
-  allowed: Readonly<Record<string, T>>,
-  value: string,
-  what: string,
-  prefix = '',
-): T {
-  const name = String(value);
-  const short = name.startsWith(prefix) ? name.slice(prefix.length) : name;
-  if (Object.hasOwn(allowed, short)) return allowed[short]!;
+export function oneOf<T extends string>(allowed: Readonly<Record<string, T>>, name: string, what: string): T {
+  if (Object.hasOwn(allowed, name)) return allowed[name]!;
   const names = Array.from(new Set(Object.values(allowed))).join(', ');
-  throw new ValueError(`Invalid ${what} '${name}': it must be one of ${names}`);
+  throw new ValueError(`Invalid ${what} '${String(name)}': it must be one of ${names}`);
 }
 
 /** @throws TypeError unless it is text of 1 to 1,000 bytes in UTF-8 */

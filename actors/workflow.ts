@@ -39,6 +39,18 @@ export {
   type UntypedActivities,
 } from './activities.js';
 export {
+  type EnhancedStackTrace,
+  enhancedStackTraceQuery,
+  type HandlerMetadata,
+  type StackTrace,
+  type StackTraceFileLocation,
+  type StackTraceFileSlice,
+  type StackTraceSDKInfo,
+  stackTraceQuery,
+  type WorkflowMetadata,
+  workflowMetadataQuery,
+} from './built-in-queries.js';
+export {
   ChildWorkflowCancellationType,
   type ChildWorkflowHandle,
   type ChildWorkflowOptions,
@@ -135,18 +147,18 @@ export interface UpdateHandlerOptions<Args extends any[] = any[]> {
  */
 export function setHandler<Ret, Args extends any[]>(
   def: QueryDefinition<Ret, Args>,
-  handler: ((...args: Args) => Ret) | undefined,
+  handler: NoInfer<(...args: Args) => Ret> | undefined,
   options?: QueryHandlerOptions,
 ): void;
 export function setHandler<Args extends any[]>(
   def: SignalDefinition<Args>,
-  handler: ((...args: Args) => void | Promise<void>) | undefined,
+  handler: NoInfer<(...args: Args) => void | Promise<void>> | undefined,
   options?: SignalHandlerOptions,
 ): void;
 export function setHandler<Ret, Args extends any[]>(
   def: UpdateDefinition<Ret, Args>,
-  handler: ((...args: Args) => Ret | Promise<Ret>) | undefined,
-  options?: UpdateHandlerOptions<Args>,
+  handler: NoInfer<(...args: Args) => Ret | Promise<Ret>> | undefined,
+  options?: NoInfer<UpdateHandlerOptions<Args>>,
 ): void;
 export function setHandler(
   def: MessageDefinition,
@@ -204,7 +216,10 @@ export function uuid4(): string {
 export interface UnsafeWorkflowInfo {
   /** The real clock; not the same on replay. */
   readonly now: () => number;
+  /** Also in a query handler, where nothing happens for the first time either. */
   readonly isReplaying: boolean;
+  /** On replay only. */
+  readonly isReplayingHistoryEvents: boolean;
 }
 
 /** A snapshot of what is known about the execution that runs. Times are Dates, durations ms. */
@@ -251,7 +266,11 @@ export function workflowInfo(): WorkflowInfo {
     continueAsNewSuggested: historyLength >= SUGGEST_AT_EVENTS || historySize >= SUGGEST_AT_BYTES,
     memo: activation.memo ?? {},
     searchAttributes: activation.searchAttributes ?? {},
-    unsafe: { now: () => activation.wallClock(), isReplaying: activation.replaying },
+    unsafe: {
+      now: () => activation.wallClock(),
+      isReplaying: activation.replaying || activation.querying,
+      isReplayingHistoryEvents: activation.replaying,
+    },
   };
 }
 
@@ -303,10 +322,4 @@ export const log = {
   info: logger('INFO'),
   warn: logger('WARN'),
   error: logger('ERROR'),
-};
-
-export const stackTraceQuery: QueryDefinition<string> = { type: 'query', name: '__stack_trace' };
-export const workflowMetadataQuery: QueryDefinition<unknown> = {
-  type: 'query',
-  name: '__temporal_workflow_metadata',
 };

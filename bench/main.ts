@@ -6,6 +6,7 @@
  *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
  *   npm run bench -- --json FILE         the JSON also to FILE
  *   npm run bench -- --write-readme      the tables also into bench/README.md
+ *   npm run bench -- --profile           no measurements, but where the time of a message goes
  *
  * Owns: options, order, progress on stderr, cleaning up. The tables go to stdout and, with the JSON, to bench/results/.
  */
@@ -18,6 +19,7 @@ import { hot } from './hot.js';
 import { machine } from './machine.js';
 import { FULL, QUICK } from './measure.js';
 import { memory } from './memory.js';
+import { profileStages } from './profile.js';
 import { query } from './query.js';
 import { recovery } from './recovery.js';
 import { json, markdown, type Report, type Row, writeReadme, writeResults } from './report.js';
@@ -34,14 +36,33 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true },
     json: { type: 'string' },
     'write-readme': { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
   },
 });
 
-const report = await bench(options.quick, options.only);
-process.stdout.write(`${markdown(report)}\n`);
-writeResults(report);
-if (options.json !== undefined) writeFileSync(options.json, json(report));
-if (options['write-readme']) writeReadme(report);
+if (options.profile) await profile(options.quick);
+else await measureAll();
+
+async function measureAll(): Promise<void> {
+  const report = await bench(options.quick, options.only);
+  process.stdout.write(`${markdown(report)}\n`);
+  writeResults(report);
+  if (options.json !== undefined) writeFileSync(options.json, json(report));
+  if (options['write-readme']) writeReadme(report);
+}
+
+async function profile(quick: boolean): Promise<void> {
+  const pace = quick ? QUICK : FULL;
+  const folders = openFolders();
+  const floors = new Floors(folders.folder(FLOORS));
+  try {
+    const stages = await profileStages({ quick, pace, floors, folder: folders.folder }, pace.measureMs);
+    process.stdout.write(`${stages}\n`);
+  } finally {
+    await floors.close();
+    folders.remove();
+  }
+}
 
 async function bench(quick: boolean, only: readonly string[] | undefined): Promise<Report> {
   const names = [FLOORS, ...WORKLOADS.map(({ name }) => name)];

@@ -15,7 +15,8 @@ export type Envelope =
   /** A new run, with the messages that share its first turn. If that turn is put off (startDelayMs), only they are noted. */
   | { kind: 'start'; info: StartInfo; inputs: Input[] }
   | { kind: 'input'; runNo: number; input: Input }
-  | { kind: 'query'; runNo: number; name: string; args: Payload }
+  /** With frames, the run's history: the query is about a replay of it, and not about the activation that the thread holds. */
+  | { kind: 'query'; runNo: number; name: string; args: Payload; frames?: Uint8Array[] | undefined }
   /** Rebuild the activation by replay. Comes before anything else for a run that the thread does not hold. */
   | { kind: 'recover'; runNo: number; frames: Uint8Array[] }
   /**
@@ -89,7 +90,7 @@ const batch = struct<Batch>({
     variant<Envelope, 'kind'>('kind', {
       start: [0, { info: startInfo, inputs }],
       input: [1, { runNo: uint, input }],
-      query: [2, { runNo: uint, name: text, args: bytes }],
+      query: [2, { runNo: uint, name: text, args: bytes, frames: list(bytes) }],
       recover: [3, { runNo: uint, frames: list(bytes) }],
       retry: [4, { runNo: uint, first: flag }],
       note: [5, { runNo: uint, entry }],

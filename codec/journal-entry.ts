@@ -386,15 +386,29 @@ export const FRAME_HEADER_BYTES = 17;
 /** The body holds something the host acts on (a start, timers, activities, updates, an end): it must decode it. */
 export const FLAG_NOTABLE = 1;
 
-export interface Frame {
-  runNo: number;
+export class Frame {
+  readonly runNo: number;
   /** History events that this entry stands for. */
-  events: number;
-  notable: boolean;
-  /** View of the packed entry. */
-  body: Uint8Array;
+  readonly events: number;
+  readonly notable: boolean;
   /** View of header and body, as stored. */
-  bytes: Uint8Array;
+  readonly bytes: Uint8Array;
+
+  constructor(runNo: number, events: number, notable: boolean, bytes: Uint8Array) {
+    this.runNo = runNo;
+    this.events = events;
+    this.notable = notable;
+    this.bytes = bytes;
+  }
+
+  /** View of the packed entry, made when it is asked for. */
+  get body(): Uint8Array {
+    return this.bytes.subarray(FRAME_HEADER_BYTES);
+  }
+
+  get bodyLength(): number {
+    return this.bytes.length - FRAME_HEADER_BYTES;
+  }
 }
 
 export function writeFrameHeader(
@@ -428,13 +442,8 @@ export function* frames(value: Uint8Array): Generator<Frame> {
       throw new Error(`Torn journal frame at byte ${at} of ${value.length}`);
     const end = at + FRAME_HEADER_BYTES + view.getUint32(at);
     if (end > value.length) throw new Error(`Torn journal frame at byte ${at} of ${value.length}`);
-    yield {
-      runNo: view.getFloat64(at + 4),
-      events: view.getUint32(at + 12),
-      notable: (view.getUint8(at + 16) & FLAG_NOTABLE) !== 0,
-      body: value.subarray(at + FRAME_HEADER_BYTES, end),
-      bytes: value.subarray(at, end),
-    };
+    const notable = (view.getUint8(at + 16) & FLAG_NOTABLE) !== 0;
+    yield new Frame(view.getFloat64(at + 4), view.getUint32(at + 12), notable, value.subarray(at, end));
     at = end;
   }
 }

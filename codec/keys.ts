@@ -106,6 +106,7 @@ export function rowsOfRun(runNo: number): Span[] {
     historyOfRun(runNo),
     [keys.activity(runNo, 0), keys.activity(runNo + 1, 0)],
     [keys.outbox(runNo, 0), keys.outbox(runNo + 1, 0)],
+    [keys.delivery(runNo, 'child', 0), keys.delivery(runNo + 1, 'child', 0)],
   ];
 }
 

@@ -6,16 +6,15 @@
  *                          +--------------+---- problems ----------+--> WorkflowBundleError
  *
  * Owns: finding the entry, the border between workflow code and everything else (`signalbox/workflow` stays a
- * require, modules of the host are refused), the names the module exports, and the way back from a position in the
- * script to the user's line.
- * Does not own: evaluating the script (actors/sandbox), or which modules are refused (runtime/bundle-errors.ts).
+ * require, modules of the host are refused), and the names the module exports.
+ * Does not own: evaluating the script (actors/sandbox), which modules are refused (runtime/bundle-errors.ts), or the way back
+ * to the user's line (runtime/source-places.ts).
  *
  * The same sources give the same script, byte for byte: executions that are recovered later run what ran before (D5).
  * The script names no folder but those between the entry and what it imports.
  */
 import { createHash } from 'node:crypto';
 import { realpath, stat } from 'node:fs/promises';
-import { SourceMap, type SourceMapPayload } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AnyNode, type CallExpression, type Node, type Program, parse } from 'acorn';
@@ -27,15 +26,12 @@ import {
   type Metafile,
   type Plugin,
 } from 'esbuild';
-import {
-  type BundleProblem,
-  displayPath,
-  refusalOf,
-  toProblems,
-  WorkflowBundleError,
-} from './bundle-errors.js';
+import { type BundleProblem, refusalOf, toProblems, WorkflowBundleError } from './bundle-errors.js';
+
+import { placeFinder } from './source-places.js';
 
 export { type BundleProblem, WorkflowBundleError } from './bundle-errors.js';
+export { createLocator } from './source-places.js';
 
 export interface WorkflowBundle {
   /**
@@ -262,7 +258,7 @@ function parseStrictly(workflowsPath: string, code: string, sourceMap: string): 
 function problemOf(error: SyntaxError, workflowsPath: string, sourceMap: string): BundleProblem {
   const { loc } = error as SyntaxError & { loc: { line: number; column: number } };
   const column = loc.line === 1 ? loc.column - STRICT.length : loc.column;
-  const origin = originFinder(sourceMap)(loc.line, column) ?? { file: workflowsPath, line: 0, column: 0 };
+  const origin = placeFinder(sourceMap)(loc.line, column) ?? { file: workflowsPath, line: 0, column: 0 };
   return {
     ...origin,
     text: `does not compile in strict mode: ${error.message.replace(/ \(\d+:\d+\)$/, '')}`,
@@ -487,37 +483,4 @@ function visit(
 
 function isNode(value: unknown): value is AnyNode {
   return typeof value === 'object' && value !== null && typeof (value as Partial<Node>).type === 'string';
-}
-
-/* ---------------------------------------------------------------------------------------------- the way back */
-
-/**
- * Maps a position of WorkflowBundle.code, its line counted from 1 and its column from 0, to `file:line` of the user's
- * sources. Files are named as in BundleProblem. A position that belongs to no source, such as esbuild's own helpers, is
- * given as `<bundle>:line`.
- */
-export function createLocator(sourceMap: string): (line: number, column: number) => string {
-  const find = originFinder(sourceMap);
-  return (line, column) => {
-    const origin = find(line, column) ?? { file: '<bundle>', line };
-    return `${origin.file}:${origin.line}`;
-  };
-}
-
-type Origin = Omit<BundleProblem, 'text'>;
-
-function originFinder(sourceMap: string): (line: number, column: number) => Origin | undefined {
-  const payload = JSON.parse(sourceMap) as SourceMapPayload;
-  const map = new SourceMap(payload);
-  return (line, column) => {
-    const found = map.findEntry(line - 1, column);
-    if (!('originalSource' in found) || found.originalSource === undefined) return undefined;
-    const file = sourceName(found.originalSource, payload.sourceRoot);
-    return { file, line: found.originalLine + 1, column: found.originalColumn + 1 };
-  };
-}
-
-function sourceName(source: string, folder: string): string {
-  // A package built by another bundler may bring a map whose sources are names, not files: webpack://x/y.ts.
-  return /^[a-z][\w+.-]+:\/\//i.test(source) ? source : displayPath(path.resolve(folder, source), folder);
 }

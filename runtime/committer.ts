@@ -24,16 +24,22 @@ interface Append {
 export class Committer {
   readonly #store: Store;
   #seq: number;
+  readonly #valueBytesMax: number;
   #gathered: Append[] = [];
   #writing = false;
-  /** Who waits for the values being written, and for those that have gathered. */
-  #written: (() => void)[] = [];
-  #gatheredWritten: (() => void)[] = [];
+  /** How many have been appended, and of how many it is known what became of them. */
+  #appended = 0;
+  #settled = 0;
+  #waiting: { until: number; resolve: () => void }[] = [];
 
-  /** @param lastSeq number of the newest journal value in the store, 0 for none */
-  constructor(store: Store, lastSeq: number) {
+  /**
+   * @param lastSeq number of the newest journal value in the store, 0 for none
+   * @param valueBytesMax size at which a journal value takes no more in; the rest goes into the next
+   */
+  constructor(store: Store, lastSeq: number, valueBytesMax = Number.POSITIVE_INFINITY) {
     this.#store = store;
     this.#seq = lastSeq;
+    this.#valueBytesMax = valueBytesMax;
   }
 
   /** Number of the newest durable journal value. */
@@ -43,29 +49,32 @@ export class Committer {
 
   append(frames: Uint8Array, durable: (seq: number) => void, failed: (error: Error) => void): void {
     this.#gathered.push({ frames, durable, failed });
+    this.#appended++;
     if (!this.#writing) void this.#write();
   }
 
   /** Resolves when all that was appended before this call is durable or has failed, whatever is appended meanwhile. */
   settled(): Promise<void> {
-    if (!this.#writing) return Promise.resolve();
-    const waiting = this.#gathered.length > 0 ? this.#gatheredWritten : this.#written;
-    return new Promise((resolve) => waiting.push(resolve));
+    const until = this.#appended;
+    if (this.#settled === until) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ until, resolve }));
   }
 
   async #write(): Promise<void> {
     this.#writing = true;
     while (this.#gathered.length > 0) {
-      const group = this.#takeGathered();
+      const group = this.#take(this.#valueBytesMax);
       const seq = this.#seq + 1;
       const error = await this.#put(seq, group);
       if (error === undefined) {
         this.#seq = seq;
         for (const append of group) append.durable(seq);
       } else {
-        for (const append of [...group, ...this.#takeGathered()]) append.failed(error);
+        group.push(...this.#take(Number.POSITIVE_INFINITY));
+        for (const append of group) append.failed(error);
       }
-      for (const resolve of this.#written.splice(0)) resolve();
+      this.#settled += group.length;
+      this.#tell();
     }
     this.#writing = false;
   }
@@ -79,11 +88,18 @@ export class Committer {
     }
   }
 
-  #takeGathered(): Append[] {
-    const group = this.#gathered;
-    this.#gathered = [];
-    this.#written.push(...this.#gatheredWritten.splice(0));
-    return group;
+  #take(bytesMax: number): Append[] {
+    let count = 0;
+    for (let bytes = 0; count < this.#gathered.length && (count === 0 || bytes < bytesMax); count++)
+      bytes += this.#gathered[count]!.frames.length;
+    return this.#gathered.splice(0, count);
+  }
+
+  #tell(): void {
+    if (this.#waiting.length === 0) return;
+    const done = this.#waiting.filter(({ until }) => until <= this.#settled);
+    this.#waiting = this.#waiting.filter(({ until }) => until > this.#settled);
+    for (const { resolve } of done) resolve();
   }
 }
 

@@ -21,6 +21,10 @@ import type { Delivery, Unsaved } from './unsaved.js';
 const SLICE_BYTES = 256 * 1024;
 const SLICE_RUNS = 256;
 const TRIM_VALUES = 1_024;
+/** A run that the store lacks some of stays in memory, so as many bytes of journal as that stand for one run at least. */
+const BYTES_PER_RUN = 1_024;
+/** Fewer runs than this begin no compaction, however small the journal may be. */
+const RUNS_LEAST = 256;
 
 export class Compactor {
   readonly #store: Store;
@@ -66,8 +70,18 @@ export class Compactor {
   noted(live: Live, bytes: number): void {
     this.#dirty.add(live);
     this.#bytes += bytes;
-    if (this.#bytes - this.#bytesLeft >= this.#journalBytesMax / 2 && this.#running === undefined)
-      this.run().catch(this.#onError);
+    if (this.#running === undefined && this.#isDue) this.run().catch(this.#onError);
+  }
+
+  get #isDue(): boolean {
+    if (this.#bytesLeft > 0) return this.#bytes - this.#bytesLeft >= this.#journalBytesMax / 2;
+    return this.#load >= 1;
+  }
+
+  /** 1 when there is as much to move as begins a compaction, in bytes or in runs. */
+  get #load(): number {
+    const most = this.#journalBytesMax / 2;
+    return Math.max(this.#bytes / most, this.#dirty.size / Math.max(RUNS_LEAST, most / BYTES_PER_RUN));
   }
 
   /** Moves all that was durable when it began. Joins a compaction under way. */
@@ -78,8 +92,18 @@ export class Compactor {
       .then(() => this.#compact())
       .finally(() => {
         this.#running = undefined;
+      })
+      .then(() => {
+        // What came meanwhile may be as much again, and nothing more need come.
+        if (this.#isDue) this.run().catch(this.#onError);
       });
     return this.#running;
+  }
+
+  /** As run, and none is under way afterwards if nothing more comes. */
+  async finish(): Promise<void> {
+    do await this.run();
+    while (this.running);
   }
 
   async #compact(): Promise<void> {
@@ -102,7 +126,7 @@ export class Compactor {
     let bytes = 0;
     let end = at;
     // 1 while there is no more than began the compaction: commits and slices take turns, so slices must not be smaller.
-    const pace = Math.max(1, (2 * this.#bytes) / this.#journalBytesMax) ** 2;
+    const pace = Math.max(1, this.#load) ** 2;
     for (; end < runs.length && slice.length < SLICE_RUNS * pace && bytes < SLICE_BYTES * pace; end++) {
       const live = runs[end]!;
       this.#dirty.delete(live);

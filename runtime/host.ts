@@ -61,6 +61,7 @@ import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
 import type {
   Description,
+  OnGivenUp,
   QueryReject,
   StartAnswer,
   StartRequest,
@@ -69,9 +70,11 @@ import type {
   UpdateTicket,
   WorkflowService,
 } from './service.js';
+import { isStackTraceQuery, type StackTraces } from './stack-trace.js';
 import type { Store } from './store/store.js';
 import { Thread, type ThreadHost } from './thread.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
+import { type Watch, Watches, type WatchRequest } from './watch.js';
 
 /** How soon something that a failed commit undid is tried again, ms. */
 const REDELIVER_MS = 250;
@@ -88,6 +91,7 @@ export interface HostParts {
   namespaces: Namespaces;
   clock: Clock;
   logger: Logger;
+  stackTraces: StackTraces;
 }
 
 export class Host implements WorkflowService, ThreadHost, DeliveryHost {
@@ -99,6 +103,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
   readonly #deliveries: Deliveries;
+  readonly #watches: Watches;
   readonly #retention: Retention;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
@@ -109,7 +114,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const { store, limits, clock, pool } = parts;
     this.#runs = new Runs(store);
     const { lastSeq, recovered } = this.#runs.recover();
-    this.#committer = new Committer(store, lastSeq);
+    this.#committer = new Committer(store, lastSeq, limits.journalBytesMax / 2);
     const onError = (error: Error) => this.broken(error);
     this.#compactor = new Compactor({
       store,
@@ -142,6 +147,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       },
     });
     this.#deliveries = new Deliveries(this, store, clock);
+    this.#watches = new Watches(
+      {
+        find: (target) => this.#find(target),
+        ask: (target, name, args, reject) =>
+          attempt(() => this.#ask(this.#asked(target, reject), name, args)),
+        unwatched: (live) => this.#runs.forget(live),
+        after: (ms, callback) => clock.after(ms, callback),
+      },
+      limits.watchesMax,
+    );
     this.#retention = new Retention({
       ...parts,
       runs: this.#runs,
@@ -381,8 +396,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }> {
     return attempt(() => {
       const live = this.#open(target);
-      if (input.requestId === undefined)
-        return this.#message(target, live, input).then(() => ({ duplicate: false }));
+      if (input.requestId === undefined) return this.#message(target, live, input).then(notADuplicate);
       return this.#signalOnce(target, live, input, input.requestId);
     });
   }
@@ -497,25 +511,46 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload> {
     return attempt(() => {
-      const live = this.#find(target);
-      this.#checkQuery(live, reject);
-      const thread = this.#threadOf(live.run.runNo);
-      const bytes = ENVELOPE_BYTES + args.length;
-      this.#requireRoom(thread, bytes);
-      return new Promise((resolve, refuse) => {
-        const settle = (outcome: Outcome) => {
-          if (outcome.kind === 'answer') resolve(outcome.result);
-          else if (outcome.kind === 'failure')
-            refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
-          else
-            refuse(
-              unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
-            );
-        };
-        const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-        if (rests(live)) thread.hold({ live, envelope, bytes, settle });
-        else this.#enqueue({ live, envelope, bytes, settle });
-      });
+      const live = this.#asked(target, reject);
+      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES + args.length);
+      return this.#ask(live, name, args);
+    });
+  }
+
+  watch(request: WatchRequest): Watch {
+    return this.#watches.open(request);
+  }
+
+  #asked(target: Target, reject: QueryReject): Live {
+    const live = this.#find(target);
+    this.#checkQuery(live, reject);
+    return live;
+  }
+
+  #ask(live: Live, name: string, args: Payload): Promise<Payload> {
+    return isStackTraceQuery(name) ? this.#askWhereItWaits(live, name) : this.#sendQuery(live, name, args);
+  }
+
+  async #askWhereItWaits(live: Live, name: string): Promise<Payload> {
+    const found = live.run.closed ? undefined : await this.#sendQuery(live, name, new Uint8Array());
+    return this.#parts.stackTraces.answer(name, found);
+  }
+
+  #sendQuery(live: Live, name: string, args: Payload): Promise<Payload> {
+    const bytes = ENVELOPE_BYTES + args.length;
+    return new Promise((resolve, refuse) => {
+      const settle = (outcome: Outcome) => {
+        if (outcome.kind === 'answer') resolve(outcome.result);
+        else if (outcome.kind === 'failure')
+          refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
+        else
+          refuse(
+            unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
+          );
+      };
+      const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
+      if (rests(live)) this.#threadOf(live.run.runNo).hold({ live, envelope, bytes, settle });
+      else this.#enqueue({ live, envelope, bytes, settle });
     });
   }
 
@@ -584,7 +619,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     throw new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, text);
   }
 
-  /** Acceptance and completion are told by what the journal holds (applied); here come only the other endings. */
+  /** Acceptance and completion are told by what the journal holds (applied), or at once by the turn that did both. */
   #updateSettled(
     target: Target,
     live: Live,
@@ -592,11 +627,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     call: UpdateCall,
     outcome: Outcome,
   ): void {
-    if (outcome.kind === 'durable' || outcome.kind === 'answer') return;
+    if (outcome.kind === 'durable') return;
     live.updates.delete(request.id);
     const next = outcome.kind === 'closed' ? this.#next(target, live) : undefined;
     if (next !== undefined) return this.#sendUpdate(target, next, request, call, 'again');
-    if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
+    if (outcome.kind === 'answer') call.outcome = { result: outcome.result };
+    else if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
     else
       call.error = new WorkflowNotFoundError(
@@ -664,12 +700,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   // ----- looking at runs ---------------------------------------------------------------------------------------
 
-  async result(target: Target): Promise<{ runId: string; outcome: RunOutcome }> {
+  async result(target: Target, onGivenUp?: OnGivenUp): Promise<{ runId: string; outcome: RunOutcome }> {
     const live = this.#find(target);
     // Noted before anything is awaited, because it keeps the run in memory.
     const ended = live.run.closed
       ? undefined
-      : new Promise<void>((resolve) => live.closeWaiters.add(resolve));
+      : new Promise<void>((resolve) => {
+          live.closeWaiters.add(resolve);
+          onGivenUp?.(() => live.closeWaiters.delete(resolve));
+        });
     await live.started;
     await ended;
     if (live.run.outcome === undefined) throw closed();
@@ -756,6 +795,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.before = undefined;
     this.#compactor.noted(live, bytes);
     for (const effect of effects) this.#perform(live, effect);
+    if (live.watched !== undefined) this.#watches.applied(live);
   }
 
   #perform(live: Live, effect: Effect): void {
@@ -812,6 +852,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.retry = undefined;
     this.#release(live);
     this.#runs.discard(live);
+    if (live.watched !== undefined) this.#watches.lost(live, unavailable(error));
   }
 
   turnFailed(live: Live, cause: string, message: string): void {
@@ -1048,6 +1089,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      watches: this.#watches.size,
       runsRemoved: this.#retention.removed,
     };
   }
@@ -1059,6 +1101,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     await this.#retention.close();
     await this.#activities.close();
     for (const thread of this.#threads) await thread.drained();
+    this.#watches.close(closed);
     for (const live of this.#runs.all()) {
       live.retry?.stop();
       for (const call of live.updates.values()) {
@@ -1068,7 +1111,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       }
       for (const resolve of live.closeWaiters) resolve();
     }
-    await this.#compactor.run().catch((error) => this.broken(error));
+    await this.#compactor.finish().catch((error) => this.broken(error));
     for (const thread of this.#threads) thread.close();
   }
 }
@@ -1157,29 +1200,54 @@ const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'complet
 const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
   STAGES.indexOf(call.stage) >= STAGES.indexOf(stage);
 
+const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
+const notADuplicate = () => NOT_A_DUPLICATE;
+
 function wake(call: UpdateCall): void {
+  if (call.waiters.length === 0) return;
   const ready = call.waiters.filter(({ stage }) => reached(call, stage));
   call.waiters = call.waiters.filter(({ stage }) => !reached(call, stage));
   for (const waiter of ready) waiter.wake();
 }
 
-function ticket(live: Live, call: UpdateCall): UpdateTicket {
-  return {
-    get runId() {
-      return (call.live ?? live).run.info.runId;
-    },
-    get waitsFor() {
-      const { retry } = call.live ?? live;
-      if (reached(call, 'accepted') || retry === undefined) return undefined;
-      return `the turn that would take it fails and is tried again: ${retry.message}`;
-    },
-    async reached(stage) {
-      if (!reached(call, stage))
-        await new Promise<void>((resolve) => call.waiters.push({ stage, wake: resolve }));
-      if (call.error !== undefined) throw call.error;
-      return call.outcome;
-    },
-  };
+function settled(call: UpdateCall): Promise<UpdateOutcome | undefined> {
+  return call.error === undefined ? Promise.resolve(call.outcome) : Promise.reject(call.error);
+}
+
+const ticket = (live: Live, call: UpdateCall): UpdateTicket => new Ticket(live, call);
+
+/** A class, because an object with getters of its own costs more than all else that is done for an update here. */
+class Ticket implements UpdateTicket {
+  readonly #live: Live;
+  readonly #call: UpdateCall;
+
+  constructor(live: Live, call: UpdateCall) {
+    this.#live = live;
+    this.#call = call;
+  }
+
+  get runId(): string {
+    return (this.#call.live ?? this.#live).run.info.runId;
+  }
+
+  get waitsFor(): string | undefined {
+    const { retry } = this.#call.live ?? this.#live;
+    if (reached(this.#call, 'accepted') || retry === undefined) return undefined;
+    return `the turn that would take it fails and is tried again: ${retry.message}`;
+  }
+
+  reached(stage: 'accepted' | 'completed', onGivenUp?: OnGivenUp): Promise<UpdateOutcome | undefined> {
+    const call = this.#call;
+    if (reached(call, stage)) return settled(call);
+    return new Promise((resolve, reject) => {
+      const wake = () => (call.error === undefined ? resolve(call.outcome) : reject(call.error));
+      const waiter = { stage, wake };
+      call.waiters.push(waiter);
+      onGivenUp?.(() => {
+        call.waiters = call.waiters.filter((other) => other !== waiter);
+      });
+    });
+  }
 }
 
 function startInfo(request: WorkflowStart, runNo: number, runId: string, now: number): StartInfo {

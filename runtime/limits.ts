@@ -37,6 +37,8 @@ export interface Limits {
   identifierBytesMax: number;
   /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
   updatesInFlightMax: number;
+  /** Watches that are open at once, each with an answer or two in memory. More are refused with RESOURCE_EXHAUSTED. (watch.ts) */
+  watchesMax: number;
   /** Rows that one write of the removal of closed runs takes away; bounds how long it holds up other writes. (retention.ts) */
   retentionRowsMax: number;
   /** Bytes of the rows that one such write takes away, but never less than one row. (retention.ts) */
@@ -64,6 +66,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   updateTurnAttemptsMax: 3,
   identifierBytesMax: 1_000,
   updatesInFlightMax: Number.POSITIVE_INFINITY,
+  watchesMax: 10_000,
   retentionRowsMax: 512,
   retentionBytesMax: 1 * MiB,
   retentionPauseMsMin: 5,

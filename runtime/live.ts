@@ -9,6 +9,7 @@ import type { Failure } from '../codec/failure.js';
 import type { Payload } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
+import type { Topic } from './watch.js';
 
 /** What became of one envelope. */
 export type Outcome =
@@ -69,6 +70,8 @@ export class Live {
   active = false;
   /** Newest batch of its thread that may have made entries of it. */
   batch = 0;
+  /** Newest batch with anything for it. */
+  usedIn = 0;
   /** Batch with a note that ends the run, sent while there was no activation to refuse what follows. */
   endBatch = 0;
   /** Items queued or in flight; a run with any is not passivated. */
@@ -86,6 +89,8 @@ export class Live {
   follows: Live | undefined;
   followedBy: Live | undefined;
   readonly closeWaiters = new Set<() => void>();
+  /** What is watched of it, by question; undefined while nothing is (watch.ts). */
+  watched: Map<string, Topic> | undefined;
 
   constructor(run: Run) {
     this.run = run;
@@ -101,6 +106,7 @@ export class Live {
       this.updates.size === 0 &&
       this.requests.size === 0 &&
       this.closeWaiters.size === 0 &&
+      this.watched === undefined &&
       // Whoever runs an activity holds on to its run.
       this.run.activities.size === 0 &&
       // And whoever asks something of another run.

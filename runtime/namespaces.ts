@@ -16,7 +16,15 @@ import type { Payload, SignalInput } from '../codec/journal-entry.js';
 import { utf8Length } from '../codec/keys.js';
 import { NamespaceNotFoundError } from './client/errors.js';
 import { ConfigurationError } from './errors.js';
-import type { QueryReject, StartRequest, Target, UpdateRequest, WorkflowService } from './service.js';
+import type {
+  OnGivenUp,
+  QueryReject,
+  StartRequest,
+  Target,
+  UpdateRequest,
+  WorkflowService,
+} from './service.js';
+import type { WatchRequest } from './watch.js';
 
 export interface NamespaceOptions {
   /**
@@ -106,6 +114,12 @@ export class DeclaredNamespaces implements WorkflowService {
     return this.#refused(target) ?? this.#service.query(target, name, args, reject);
   }
 
+  watch(request: WatchRequest) {
+    if (!this.#namespaces.has(request.target.namespace))
+      throw new NamespaceNotFoundError(request.target.namespace);
+    return this.#service.watch(request);
+  }
+
   update(target: Target, request: UpdateRequest) {
     if (!this.#namespaces.has(target.namespace)) throw new NamespaceNotFoundError(target.namespace);
     return this.#service.update(target, request);
@@ -123,8 +137,8 @@ export class DeclaredNamespaces implements WorkflowService {
     return this.#refused(target) ?? this.#service.terminate(target, reason, details);
   }
 
-  result(target: Target) {
-    return this.#refused(target) ?? this.#service.result(target);
+  result(target: Target, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.result(target, onGivenUp);
   }
 
   describe(target: Target) {

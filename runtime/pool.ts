@@ -35,8 +35,7 @@ const LOOKS_PER_LIMIT = 8;
 export class Pool {
   readonly #piscina: Piscina<WorkerTask, unknown>;
   readonly #markers: TurnMarker[];
-  readonly #clock: Clock;
-  readonly #turnMsMax: number;
+  readonly #watches: Watch[];
   /** Thread id by slot. */
   readonly #pinned = new Map<number, number>();
 
@@ -44,8 +43,7 @@ export class Pool {
     const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
     const workerData: WorkerData = { code, markers: buffers };
     this.#markers = buffers.map((buffer) => new TurnMarker(buffer));
-    this.#clock = clock;
-    this.#turnMsMax = limits.turnMsMax;
+    this.#watches = this.#markers.map((marker) => new Watch(marker, clock, limits.turnMsMax));
     this.#piscina = new Piscina({
       filename: fileURLToPath(new URL('./worker.js', import.meta.url)),
       minThreads: threads,
@@ -84,39 +82,29 @@ export class Pool {
 
   async #run(task: WorkerTask, transferList: ArrayBuffer[]): Promise<unknown> {
     const { slot } = task;
-    const abort = new AbortController();
-    const watch = this.#watch(slot, () => abort.abort());
+    const marker = this.#markers[slot]!;
+    const ending = new Ending();
+    const watch = this.#watch(slot, ending);
     try {
-      return await this.#piscina.run(withSlot(task), { transferList, signal: abort.signal });
+      return await this.#piscina.run(withSlot(task), { transferList, signal: ending });
     } catch (error) {
-      const { mode, runNo } = this.#markers[slot]!.read();
-      this.#markers[slot]!.idle();
-      throw new ThreadDiedError(mode, runNo, abort.signal.aborted, { cause: error });
+      const { mode, runNo } = marker.read();
+      marker.idle();
+      throw new ThreadDiedError(mode, runNo, ending.aborted, { cause: error });
     } finally {
-      watch.stop();
+      watch.end();
     }
   }
 
-  async close(): Promise<void> {
-    await this.#piscina.destroy();
+  #watch(slot: number, ending: Ending): Watch {
+    const watch = this.#watches[slot]!;
+    watch.begin(() => ending.abort());
+    return watch;
   }
 
-  /** Looks at the thread's marker now and then; the same turn at every look for the whole limit means that it is blocked. */
-  #watch(slot: number, blocked: () => void): { stop(): void } {
-    const marker = this.#markers[slot]!;
-    const pause = this.#turnMsMax / LOOKS_PER_LIMIT;
-    let seen = -1;
-    let looks = 0;
-    let stop = (): void => undefined;
-    const look = (): void => {
-      const { count, mode } = marker.read();
-      looks = count === seen && mode !== 'idle' ? looks + 1 : 0;
-      seen = count;
-      if (looks >= LOOKS_PER_LIMIT) blocked();
-      else stop = this.#clock.after(pause, look);
-    };
-    stop = this.#clock.after(pause, look);
-    return { stop: () => stop() };
+  async close(): Promise<void> {
+    for (const watch of this.#watches) watch.close();
+    await this.#piscina.destroy();
   }
 
   #pick<W extends { id: number; currentUsage: number }>(slot: number, workers: W[]): W | null {
@@ -127,6 +115,72 @@ export class Pool {
     if (free === undefined) return null;
     this.#pinned.set(slot, free.id);
     return free;
+  }
+}
+
+/** What piscina asks of an AbortSignal. A real one costs more than all else that is done for a batch. */
+class Ending {
+  aborted = false;
+  #listener: (() => void) | undefined;
+
+  addEventListener(_name: 'abort', listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  removeEventListener(): void {
+    this.#listener = undefined;
+  }
+
+  abort(): void {
+    this.aborted = true;
+    this.#listener?.();
+  }
+}
+
+/**
+ * Looks at a busy thread's marker now and then; the same turn at every look for the whole limit means that it is blocked.
+ * Looks go on from one batch to the next and end when the thread is idle at one, so that a batch costs no timer.
+ */
+class Watch {
+  readonly #marker: TurnMarker;
+  readonly #clock: Clock;
+  readonly #pause: number;
+  /** While a batch is in the thread. */
+  #blocked: (() => void) | undefined;
+  #stop: (() => void) | undefined;
+  #seen = -1;
+  #looks = 0;
+
+  constructor(marker: TurnMarker, clock: Clock, turnMsMax: number) {
+    this.#marker = marker;
+    this.#clock = clock;
+    this.#pause = turnMsMax / LOOKS_PER_LIMIT;
+  }
+
+  begin(blocked: () => void): void {
+    this.#blocked = blocked;
+    this.#looks = 0;
+    this.#stop ??= this.#clock.after(this.#pause, () => this.#look());
+  }
+
+  end(): void {
+    this.#blocked = undefined;
+  }
+
+  close(): void {
+    this.end();
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  #look(): void {
+    this.#stop = undefined;
+    if (this.#blocked === undefined) return;
+    const { count, mode } = this.#marker.read();
+    this.#looks = count === this.#seen && mode !== 'idle' ? this.#looks + 1 : 0;
+    this.#seen = count;
+    if (this.#looks >= LOOKS_PER_LIMIT) return this.#blocked();
+    this.#stop = this.#clock.after(this.#pause, () => this.#look());
   }
 }
 

@@ -30,9 +30,14 @@ export interface Sandbox {
   probe(): WorkflowExports;
   /** Runs all promise jobs that are due. */
   drain(): void;
+  /** How many promises have been made so far. */
+  promises(): number;
   /** A rejection that nobody handled since the last call, if there was one. */
   takeUnhandled(): { reason: unknown } | undefined;
 }
+
+/** Under this name stacks show the user's code. */
+export const WORKFLOW_SCRIPT = 'workflows.js';
 
 /** Temporal's package names for what the authoring API has here. */
 const WORKFLOW_MODULES = new Set(['signalbox/workflow', '@temporalio/workflow', '@temporalio/common']);
@@ -49,7 +54,7 @@ export function createSandbox({ code }: SandboxOptions): Sandbox {
   const global = vm.runInContext('globalThis', context) as Record<string, unknown>;
   const realm = evaluateRealm(context);
   const makeGlobal = realm.install(global, { URL, URLSearchParams, TextEncoder, TextDecoder });
-  followAsyncContext(realm);
+  const promises = followAsyncContext(realm);
   const factory = compileWorkflows(context, code);
   const drainScript = new vm.Script('0', { filename: 'signalbox-realm:drain' });
   const load = () => evaluate(factory, realm, makeGlobal());
@@ -58,6 +63,7 @@ export function createSandbox({ code }: SandboxOptions): Sandbox {
     load,
     probe: () => realm.probe(load),
     drain: () => void drainScript.runInContext(context),
+    promises,
     takeUnhandled: rejectionWatch(),
   };
 }
@@ -102,7 +108,7 @@ function compileWorkflows(context: vm.Context, code: string): WorkflowFactory {
   // Strict, so that a forgotten declaration throws instead of becoming a global that all executions share.
   const parameters = `exports, require, module, globalThis, ${READ_ONLY_NAME}`;
   const source = `(() => {${INTRINSICS}return function (${parameters}) {"use strict";${code}\n}})()`;
-  return new vm.Script(source, { filename: 'workflows.js' }).runInContext(context) as WorkflowFactory;
+  return new vm.Script(source, { filename: WORKFLOW_SCRIPT }).runInContext(context) as WorkflowFactory;
 }
 
 function evaluate(factory: WorkflowFactory, realm: Realm, globalThis: object): WorkflowExports {
@@ -123,11 +129,13 @@ function evaluate(factory: WorkflowFactory, realm: Realm, globalThis: object): W
 const FRAME = Symbol('async frame');
 
 /** A promise made in a frame runs its reactions in that frame. Costs 0.1 us per promise; only frames other than the root are noted. */
-function followAsyncContext(realm: Realm): void {
+function followAsyncContext(realm: Realm): () => number {
   const context = realm.asyncContext;
+  let count = 0;
   type Noted = { [FRAME]?: Frame };
   v8.promiseHooks.createHook({
     init(promise) {
+      count++;
       if (context.frame !== null) (promise as Noted)[FRAME] = context.frame;
     },
     before(promise) {
@@ -137,6 +145,7 @@ function followAsyncContext(realm: Realm): void {
       context.frame = null;
     },
   });
+  return () => count;
 }
 
 /**

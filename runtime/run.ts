@@ -231,7 +231,7 @@ export class Run {
   /** Notes a durable frame. The entry itself is applied only if it is notable. */
   append(frame: Frame, seq: number): void {
     this.events += frame.events;
-    this.bytes += frame.body.length;
+    this.bytes += frame.bodyLength;
     this.unsaved.frames.push({ seq, bytes: frame.bytes });
   }
 
@@ -425,7 +425,7 @@ export class Run {
       case 'signalWithStart':
         return this.#ask({ kind: 'external', seq: command.seq, command: owned(command) }, effects);
       case 'cancelSignalExternal':
-        // It is on its way by now, and the workflow does not wait for it any more.
+        // It is on its way by now; the workflow hears what became of it as of any other.
         return;
       case 'continueAsNew':
         this.#ask(

@@ -6,12 +6,13 @@
  * Owns: putting the parts together and taking them apart again, in that order, whatever fails on the way.
  * Does not own: signals to the process; when to close is the embedder's business.
  */
+import { readFile } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
-import { instrumentReadOnly } from '../actors/sandbox/instrument.js';
+import { instrument } from '../actors/sandbox/instrument.js';
 import { FORMAT_VERSION } from '../codec/version.js';
 import { activityPool } from './activities/pool.js';
 import { type ActivityExecutor, hostExecutor } from './activities/runner.js';
-import { bundleWorkflows, createLocator } from './bundle.js';
+import { bundleWorkflows } from './bundle.js';
 import { WorkflowBundleError } from './bundle-errors.js';
 import { CallContext } from './client/call-context.js';
 import { Client } from './client/client.js';
@@ -29,6 +30,8 @@ import {
   type Namespaces,
 } from './namespaces.js';
 import { Pool, ThreadDiedError } from './pool.js';
+import { createLocator, placeFinder, readSources } from './source-places.js';
+import { StackTraces } from './stack-trace.js';
 import { openLmdbStore } from './store/lmdb.js';
 import { openMemoryStore } from './store/memory.js';
 import type { Durability, Store } from './store/store.js';
@@ -61,6 +64,11 @@ export interface RuntimeOptions {
   limits?: Partial<Limits>;
   /** Default: standard error, from INFO on. */
   logger?: Logger;
+  /**
+   * The query `__enhanced_stack_trace` shows the workflows' sources too, which are then kept in memory. Default false: whoever
+   * may query may read them.
+   */
+  showStackTraceSources?: boolean;
   /** Named in the histories. Default: process id and host name. */
   identity?: string;
   /** For tests: a store or a clock of their own. */
@@ -93,7 +101,7 @@ export class Runtime {
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
     const { limits, threads, clock, namespaces } = checked;
-    const { code, locate } = await workflowCode(options.workflowsPath);
+    const { code, locate, stackTraces } = await workflowCode(options);
     const opened: { close(): Promise<void> }[] = [];
     try {
       const executors = await activityExecutors(options, limits);
@@ -114,6 +122,7 @@ export class Runtime {
         namespaces,
         clock,
         logger,
+        stackTraces,
       });
       const clientOptions = {
         namespace: options.namespace ?? 'default',
@@ -203,13 +212,31 @@ function check(options: RuntimeOptions): Checked {
 
 type Locate = (line: number, column: number) => string;
 
-async function workflowCode(
-  workflowsPath: string | URL | undefined,
-): Promise<{ code: string; locate: Locate }> {
-  if (workflowsPath === undefined) return { code: '', locate: () => '' };
-  const { code, sourceMap } = await bundleWorkflows({ workflowsPath: String(workflowsPath) });
+async function workflowCode({ workflowsPath, showStackTraceSources = false }: RuntimeOptions): Promise<{
+  code: string;
+  locate: Locate;
+  stackTraces: StackTraces;
+}> {
+  const version = await packageVersion();
+  if (workflowsPath === undefined) {
+    const stackTraces = new StackTraces({ find: () => undefined, version, sources: undefined });
+    return { code: '', locate: () => '', stackTraces };
+  }
+  const { code, sourceMap, inputs } = await bundleWorkflows({ workflowsPath: String(workflowsPath) });
   const locate = createLocator(sourceMap);
-  return { code: instrumentReadOnly(code, { locate }), locate };
+  const instrumented = instrument(code, { locate });
+  const place = placeFinder(sourceMap);
+  const stackTraces = new StackTraces({
+    find: (line, column) => place(line, instrumented.columnOf(line, column)),
+    version,
+    sources: showStackTraceSources ? await readSources(inputs, sourceMap) : undefined,
+  });
+  return { code: instrumented.code, locate, stackTraces };
+}
+
+async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** What the modules export, once they were evaluated in a thread. */

@@ -8,6 +8,7 @@ import type { Failure } from '../codec/failure.js';
 import type { HistoryEvent } from '../codec/history-event.js';
 import type { Headers, Payload, RetryPolicy, Sender, SignalInput } from '../codec/journal-entry.js';
 import type { RunOutcome, UpdateOutcome } from '../codec/run-record.js';
+import type { WatchRequest } from './watch.js';
 
 /** The latest run of a workflow id, or one run of it. */
 export interface Target {
@@ -117,12 +118,15 @@ export interface UpdateRequest {
   sender?: Sender | undefined;
 }
 
+/** Takes what is to be done when the caller waits no longer, so that nothing of the wait is left. */
+export type OnGivenUp = (forget: () => void) => void;
+
 export interface UpdateTicket {
   runId: string;
   /** Why it is not accepted yet, when the workflow is in trouble. */
   readonly waitsFor: string | undefined;
   /** Resolves at the stage, or earlier when the update is rejected or done. */
-  reached(stage: 'accepted' | 'completed'): Promise<UpdateOutcome | undefined>;
+  reached(stage: 'accepted' | 'completed', onGivenUp?: OnGivenUp): Promise<UpdateOutcome | undefined>;
 }
 
 export interface WorkflowService {
@@ -130,12 +134,18 @@ export interface WorkflowService {
   /** Resolves when the signal is durable; `duplicate`: its request id was seen before and it had no effect. */
   signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }>;
   query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload>;
+  /**
+   * The query's answer now, and again when a turn has changed it, until the run has closed. A target without runId goes on
+   * with the next run of the chain. Nothing is done before next(), which throws what the query would; once more: at most
+   * limits.watchesMax, and UNAVAILABLE when the runtime closes.
+   */
+  watch(request: WatchRequest): AsyncIterableIterator<Payload>;
   update(target: Target, request: UpdateRequest): UpdateTicket;
   /** An update sent before. */
   findUpdate(target: Target, updateId: string): Promise<UpdateTicket>;
   cancel(target: Target, reason: string | undefined): Promise<void>;
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void>;
-  result(target: Target): Promise<{ runId: string; outcome: RunOutcome }>;
+  result(target: Target, onGivenUp?: OnGivenUp): Promise<{ runId: string; outcome: RunOutcome }>;
   describe(target: Target): Promise<Description>;
   history(target: Target): Promise<HistoryEvent[]>;
 }

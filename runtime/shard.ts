@@ -31,7 +31,9 @@ import {
 import { encodePayload } from '../codec/payload.js';
 import type { Sandbox } from './realm.js';
 import { compareCommands } from './replay.js';
+import { captureWaits } from './stack-capture.js';
 import type { TurnMarker } from './turn-marker.js';
+import { updateAnswers } from './update-answers.js';
 
 const BATCHES_PER_HEAP_LOOK = 64;
 
@@ -80,6 +82,9 @@ export class Shard {
   #dropped: number[] = [];
   #logs: WorkflowLog[] = [];
   #heap = 0;
+  #replayMode: 'replay' | 'query' = 'replay';
+  /** A query was answered since promise jobs were run last: it may have settled a promise that was there before. */
+  #undrained = false;
 
   constructor(sandbox: Sandbox, marker: TurnMarker) {
     this.#sandbox = sandbox;
@@ -95,6 +100,7 @@ export class Shard {
     for (const [at, envelope] of batch.envelopes.entries()) this.#take(envelope, at);
     for (const mailbox of this.#mailboxes.values()) this.#turn(mailbox);
     this.#mailboxes.clear();
+    if (this.#undrained) this.#forgetLeftovers();
     this.#marker.idle();
     return {
       no: batch.no,
@@ -214,25 +220,19 @@ export class Shard {
     if (actor.closed) return this.#refuseClosed(actor, mailbox);
     const taken = actor.waiting;
     this.#marker.turn(runNo);
-    const outcome = this.#runTurn(actor, [...taken, ...inputs], this.#batch.now, false);
+    const outcome = this.#runTurn(
+      actor,
+      taken.length === 0 ? inputs : [...taken, ...inputs],
+      this.#batch.now,
+      false,
+    );
     this.#takeLogs(actor);
     if (outcome.kind === 'failed')
       return this.#failTurn(mailbox, {
         cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
         failure: outcome.failure,
       });
-    if (outcome.worked) {
-      const accepted = new Set(outcome.inputs);
-      actor.waiting = [];
-      actor.turnBatch = this.#batch.no;
-      this.#journal(runNo, {
-        kind: 'turn',
-        time: actor.activation.now,
-        taken: taken.length,
-        inputs: inputs.filter((input) => accepted.has(input)),
-        commands: outcome.commands,
-      });
-    }
+    if (outcome.worked) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
     actor.closed = outcome.closed;
     for (const { id, failure } of outcome.rejected) {
       const index = inputs.findIndex((input) => input.kind === 'update' && input.id === id);
@@ -240,10 +240,32 @@ export class Shard {
     }
   }
 
+  #journalTurn(actor: Actor, { runNo, inputs, at }: Mailbox, accepted: Input[], commands: Command[]): void {
+    const taken = actor.waiting.length;
+    actor.waiting = [];
+    actor.turnBatch = this.#batch.no;
+    const entry: Extract<JournalEntry, { kind: 'turn' }> = {
+      kind: 'turn',
+      time: actor.activation.now,
+      taken,
+      inputs: accepted.length === taken + inputs.length ? inputs : only(inputs, new Set(accepted)),
+      commands,
+    };
+    // The first turn is notable whatever it holds: from then on there is state to ask for.
+    const answers = actor.turned ? updateAnswers(entry, inputs, at, this.#batch.no) : undefined;
+    this.#journal(runNo, entry, !actor.turned || (answers === undefined && isNotable(entry)));
+    if (answers !== undefined) this.#replies.push(...answers);
+  }
+
   #runTurn(actor: Actor, inputs: Input[], now: number, replaying: boolean) {
     const { activation } = actor;
     const { drain, takeUnhandled } = this.#sandbox;
-    const before = eventCount({ kind: 'received', time: now, inputs: inputs.slice(actor.waiting.length) });
+    if (this.#undrained) this.#forgetLeftovers();
+    const before = eventCount({
+      kind: 'received',
+      time: now,
+      inputs: actor.waiting.length === 0 ? inputs : inputs.slice(actor.waiting.length),
+    });
     activation.begin({
       now,
       inputs,
@@ -287,13 +309,11 @@ export class Shard {
     return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure: unknown };
   }
 
-  #journal(runNo: number, entry: JournalEntry): void {
+  #journal(runNo: number, entry: JournalEntry, notable = isNotable(entry)): void {
     const events = eventCount(entry);
     const actor = this.#actors.get(runNo);
     const body = packEntry(entry, actor?.activation.info.identity);
-    // The first turn is notable whatever it holds: from then on there is state to ask for.
-    const first = entry.kind === 'turn' && actor?.turned === false;
-    this.#writer.add(runNo, body, events, first || isNotable(entry));
+    this.#writer.add(runNo, body, events, notable);
     if (actor === undefined) return;
     if (entry.kind === 'turn') actor.turned = true;
     actor.events += events;
@@ -309,7 +329,8 @@ export class Shard {
 
   // ----- queries -----------------------------------------------------------------------------------------------
 
-  #query({ runNo, name, args }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+  #query({ runNo, name, args, frames }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+    if (frames !== undefined) return this.#stacks(runNo, frames, at);
     // What was sent before the query is part of what it sees.
     this.#turnNow(runNo);
     const actor = this.#actors.get(runNo);
@@ -318,8 +339,11 @@ export class Shard {
       return;
     }
     this.#marker.query(runNo);
+    const promises = this.#sandbox.promises();
     const answer = actor.activation.query(name, args);
-    this.#forgetLeftovers();
+    // Draining costs more than a usual handler, which has nothing to do with promises.
+    if (this.#sandbox.promises() !== promises) this.#forgetLeftovers();
+    else this.#undrained = true;
     this.#takeLogs(actor);
     const after = actor.turnBatch;
     if (answer.ok) this.#replies.push({ at, after, kind: 'answer', result: answer.result });
@@ -329,8 +353,25 @@ export class Shard {
     this.#dropped.push(runNo);
   }
 
+  /** Where the run waits, seen in a replay beside the activation that the thread may hold. */
+  #stacks(runNo: number, frames: Uint8Array[], at: number): void {
+    const [actor, loss] = [this.#actors.get(runNo), this.#lost.get(runNo)];
+    this.#replayMode = 'query';
+    const stacks = captureWaits(() => this.#recover(runNo, frames));
+    this.#replayMode = 'replay';
+    const { closed = false } = this.#actors.get(runNo) ?? {};
+    const failure = this.#lost.get(runNo)?.failure;
+    this.#actors.delete(runNo);
+    this.#lost.delete(runNo);
+    if (actor !== undefined) this.#actors.set(runNo, actor);
+    if (loss !== undefined) this.#lost.set(runNo, loss);
+    if (failure !== undefined) this.#replies.push({ at, after: 0, kind: 'failure', failure });
+    else this.#replies.push({ at, after: 0, kind: 'answer', result: encodePayload(closed ? [] : stacks) });
+  }
+
   /** What a query handler left to be done later must not happen in somebody else's turn, nor its rejections be counted there. */
   #forgetLeftovers(): void {
+    this.#undrained = false;
     this.#sandbox.drain();
     this.#sandbox.takeUnhandled();
   }
@@ -371,7 +412,8 @@ export class Shard {
   #replayTurn(actor: Actor, entry: Extract<JournalEntry, { kind: 'turn' }>): void {
     const taken = actor.waiting.slice(0, entry.taken);
     actor.waiting = actor.waiting.slice(entry.taken);
-    this.#marker.replay(actor.runNo);
+    // A replay for a query that blocks is the query's failure, not the run's.
+    this.#marker[this.#replayMode](actor.runNo);
     const waiting = actor.waiting;
     actor.waiting = taken;
     const outcome = this.#runTurn(actor, [...taken, ...entry.inputs], entry.time, true);
@@ -382,6 +424,10 @@ export class Shard {
     actor.turned = true;
     actor.closed = outcome.kind === 'done' && outcome.closed;
   }
+}
+
+function only(inputs: readonly Input[], accepted: ReadonlySet<Input>): Input[] {
+  return inputs.filter((input) => accepted.has(input));
 }
 
 function storable(attributes: Record<string, unknown>): Uint8Array {

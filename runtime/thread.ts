@@ -32,6 +32,7 @@ import type { Limits } from './limits.js';
 import type { Item, Live, Outcome } from './live.js';
 import { type Pool, ThreadDiedError } from './pool.js';
 import type { Effect } from './run.js';
+import { isStackTraceQuery } from './stack-trace.js';
 
 /** What a thread asks of the host. */
 export interface ThreadHost {
@@ -264,10 +265,15 @@ export class Thread {
    * whose activation is gone waits for its own last entries, and one that is being ended from outside for its end.
    */
   #mustWait({ live, envelope }: Item, no: number): boolean {
-    const underWay = (batch: number) =>
-      batch === no || batch >= (this.#writing[0] ?? Number.POSITIVE_INFINITY);
-    if (underWay(live.endBatch)) return true;
-    return !live.active && needsActivation(envelope) && underWay(live.batch);
+    if (isAboutHistory(envelope) && this.#isUnderWay(live.batch, no)) return true;
+    if (live.active && live.endBatch === 0) return false;
+    if (this.#isUnderWay(live.endBatch, no)) return true;
+    return !live.active && needsActivation(envelope) && this.#isUnderWay(live.batch, no);
+  }
+
+  /** The batch that is being made, or one whose frames are on their way to disk. */
+  #isUnderWay(batch: number, no: number): boolean {
+    return batch === no || batch >= (this.#writing[0] ?? Number.POSITIVE_INFINITY);
   }
 
   #put(item: Item, batch: SentBatch): void {
@@ -284,6 +290,7 @@ export class Thread {
       return this.#settle(item, { kind: 'error', error: error as Error });
     }
     if (envelope.kind !== 'query' && envelope.kind !== 'drop') live.batch = batch.no;
+    live.usedIn = batch.no;
     batch.items.push(item);
     batch.envelopes.push(envelope);
     batch.index.push(item);
@@ -293,12 +300,18 @@ export class Thread {
   #activate({ live, envelope }: Item, { envelopes, index }: SentBatch): void {
     const { runNo } = live.run;
     if (envelope.kind === 'drop' || isPutOff(envelope)) return;
+    if (isAboutHistory(envelope)) {
+      envelope.frames = this.#parts.host.historyOf(live);
+      return;
+    }
     if (!live.active && envelope.kind !== 'start') {
       // A note needs no activation; a run that is only being closed is not worth a replay.
       if (!needsActivation(envelope)) return;
       envelopes.push({ kind: 'recover', runNo, frames: this.#parts.host.historyOf(live) });
       index.push(undefined);
     }
+    // One that this batch has moved to the end already stays where it is.
+    if (live.active && live.usedIn === this.#batchNo + 1) return;
     live.active = true;
     this.#active.delete(runNo);
     this.#active.set(runNo, live);
@@ -591,6 +604,11 @@ export class Thread {
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+/** A query that is answered by a replay of its own: it waits until all that it is to show is durable. */
+function isAboutHistory(envelope: Envelope): envelope is Extract<Envelope, { kind: 'query' }> {
+  return envelope.kind === 'query' && isStackTraceQuery(envelope.name);
 }
 
 function isClientUpdate(envelope: Envelope): boolean {

@@ -70,9 +70,21 @@ export interface InstrumentOptions {
  * @throws SyntaxError when it does not parse, Error when it uses a name that begins with READ_ONLY_NAME
  */
 export function instrumentReadOnly(code: string, options: InstrumentOptions = {}): string {
+  return instrument(code, options).code;
+}
+
+export interface Instrumented {
+  code: string;
+  /** The column in the given code of a place in the instrumented one; lines from 1, columns from 0. */
+  columnOf(line: number, column: number): number;
+}
+
+/** As instrumentReadOnly, with the way back. */
+export function instrument(code: string, options: InstrumentOptions = {}): Instrumented {
   if (code.includes(READ_ONLY_NAME))
     throw new Error(`Workflow code must not use names that begin with ${READ_ONLY_NAME}`);
-  return new Instrumenter(code, options.locate ?? ((line, column) => `${line}:${column}`)).run();
+  const instrumenter = new Instrumenter(code, options.locate ?? ((line, column) => `${line}:${column}`));
+  return { code: instrumenter.run(), columnOf: columnFinder(code, instrumenter.inserted) };
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -405,6 +417,34 @@ interface Insertion {
   readonly text: string | (() => string);
 }
 
+interface Inserted {
+  readonly at: number;
+  readonly length: number;
+}
+
+/** Undoes, in a column, what was inserted before it in its line. Every line has its own insertions only (I2). */
+function columnFinder(code: string, inserted: readonly Inserted[]): Instrumented['columnOf'] {
+  const lineOf = lineFinder(code);
+  const byLine = new Map<number, { column: number; length: number }[]>();
+  for (const { at, length } of inserted) {
+    const { line, column } = lineOf(at);
+    const ofLine = byLine.get(line) ?? [];
+    byLine.set(line, ofLine);
+    ofLine.push({ column, length });
+  }
+  for (const ofLine of byLine.values()) ofLine.sort((a, b) => a.column - b.column);
+  return (line, wanted) => {
+    let shift = 0;
+    for (const { column, length } of byLine.get(line) ?? []) {
+      if (wanted < column + shift) break;
+      // In the midst of what was inserted: what that belongs to begins right there.
+      if (wanted < column + shift + length) return column;
+      shift += length;
+    }
+    return wanted - shift;
+  };
+}
+
 // ---------------------------------------------------------------------------------------------------------------
 // What is inserted
 
@@ -428,6 +468,8 @@ class Instrumenter {
   readonly #lineOf: (position: number) => { line: number; column: number };
   readonly #locate: (line: number, column: number) => string;
   readonly #insertions: Insertion[] = [];
+  /** What was inserted in the end. */
+  readonly inserted: Inserted[] = [];
   #unit: Unit = newUnit('program');
   #scope = new Scope(this.#unit, undefined);
   /** Where the unit's `var` declarations go. */
@@ -468,6 +510,7 @@ class Instrumenter {
       if (content === '') continue;
       if (closes) text.prependLeft(at, content);
       else text.appendRight(at, content);
+      this.inserted.push({ at, length: content.length });
     }
     return text.toString();
   }

@@ -627,7 +627,7 @@ class Run {
   undone = true;
 
   clear(): void {
-    this.changes.length = 0;
+    if (this.changes.length > 0) this.changes.length = 0;
     for (const collection of [this.subjects, this.own, this.marks, this.generators, this.closed]) {
       if (collection.size > 0) collection.clear();
     }

@@ -9,6 +9,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Clock, LONGEST_TIMER_MS } from '../clock.js';
+import type { OnGivenUp } from '../service.js';
 import { GrpcStatus, RpcError } from './errors.js';
 
 interface Limits {
@@ -45,37 +46,52 @@ export class CallContext {
   }
 
   /**
-   * Makes a call, or gives it up when a limit is reached first. `late` says what may still come of it when it was sent.
+   * Makes a call, or gives it up when a limit is reached first. `late` says what may still come of it when it was sent;
+   * what the call hands to `onGivenUp` is then done.
    * @throws RpcError with DEADLINE_EXCEEDED or CANCELLED; whatever the call throws
    */
-  call<T>(send: () => Promise<T>, late: () => string): Promise<T> {
+  call<T>(send: (onGivenUp?: OnGivenUp) => Promise<T>, late: () => string): Promise<T> {
     const limits = this.#storage.getStore();
     return limits === undefined ? send() : this.#limited(limits, send, late);
   }
 
-  #limited<T>({ deadline, signals }: Limits, send: () => Promise<T>, late: () => string): Promise<T> {
+  /** The limits that hold here, for calls that belong together and are made later: one signal for all, and call(). */
+  captured(): { signal: AbortSignal | undefined; call: CallContext['call'] } {
+    const limits = this.#storage.getStore();
+    if (limits === undefined) return { signal: undefined, call: (send) => send() };
+    const { signals } = limits;
+    return {
+      signal: signals.length === 0 ? undefined : AbortSignal.any([...signals]),
+      call: (send, late) => this.#limited(limits, send, late),
+    };
+  }
+
+  #limited<T>(
+    { deadline, signals }: Limits,
+    send: (onGivenUp: OnGivenUp) => Promise<T>,
+    late: () => string,
+  ): Promise<T> {
     const aborted = signals.find((signal) => signal.aborted);
     if (aborted !== undefined) return Promise.reject(abortedError(aborted, UNSENT));
     if (this.#clock.now() >= deadline) return Promise.reject(deadlineError(deadline, UNSENT));
     return new Promise<T>((resolve, reject) => {
-      const answer = send();
+      let forget: () => void = () => undefined;
+      const answer = send((given) => {
+        forget = given;
+      });
       const stops: (() => void)[] = [];
       const settled = () => {
         for (const stop of stops) stop();
       };
-      const waiting = () => `while it waited for its answer: ${late()}`;
-      for (const signal of signals) {
-        stops.push(onAbort(signal, () => settle(() => reject(abortedError(signal, waiting())))));
-      }
-      stops.push(this.#at(deadline, () => settle(() => reject(deadlineError(deadline, waiting())))));
-      const settle = (how: () => void) => {
+      const giveUp = (error: (when: string) => RpcError) => {
         settled();
-        how();
+        reject(error(`while it waited for its answer: ${late()}`));
+        forget();
       };
-      answer.then(
-        (value) => settle(() => resolve(value)),
-        (error) => settle(() => reject(error)),
-      );
+      for (const signal of signals)
+        stops.push(onAbort(signal, () => giveUp((when) => abortedError(signal, when))));
+      stops.push(this.#at(deadline, () => giveUp((when) => deadlineError(deadline, when))));
+      answer.finally(settled).then(resolve, reject);
     });
   }
 

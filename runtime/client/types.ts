@@ -145,6 +145,20 @@ export interface WorkflowHandle<W extends Workflow = Workflow> extends BaseWorkf
   ): Promise<{ duplicate: boolean }>;
   /** Answered from memory; adds nothing to the history. */
   query<Ret, Args extends any[] = []>(def: QueryDefinition<Ret, Args> | string, ...args: Args): Promise<Ret>;
+  /**
+   * The query's answer now, and the latest one whenever a turn has changed it; ends when the execution has closed, after
+   * the last answer. A handle without runId goes on with the next run when a run continues as new. For a terminated
+   * execution, which answers no queries, the last is the last that was known.
+   *
+   * A slow reader gets fewer answers, never an old one. Nothing is done before the first next(), and leaving the loop (or
+   * return()) frees everything; a watch that is neither read nor ended counts against limits.watchesMax until its runtime closes.
+   * @throws from next(): what query() would; ServiceError with RESOURCE_EXHAUSTED for too many watches, with UNAVAILABLE when
+   * the runtime is closed. Afterwards the watch is over.
+   */
+  watch<Ret, Args extends any[] = []>(
+    def: QueryDefinition<Ret, Args> | string,
+    ...args: Args
+  ): AsyncIterableIterator<Ret>;
   /** Resolves with the handler's result. */
   executeUpdate<Ret, Args extends [any, ...any[]], Name extends string = string>(
     def: UpdateDefinition<Ret, Args, Name> | string,

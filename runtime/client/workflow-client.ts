@@ -16,7 +16,7 @@ import type {
 import { decodePayload } from '../../codec/payload.js';
 import { followingRunId } from '../../codec/run-record.js';
 import { systemClock } from '../clock.js';
-import type { StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
+import type { OnGivenUp, StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
 import {
   descriptionOf,
   rethrow,
@@ -42,6 +42,7 @@ import type {
   WorkflowUpdateOptions,
   WorkflowUpdateStage,
 } from './types.js';
+import { decodedWatch } from './watch.js';
 import { takeOperation, type WithStartWorkflowOperation } from './with-start.js';
 
 export type { WorkflowClientOptions } from './requests.js';
@@ -279,13 +280,14 @@ export class WorkflowClient {
         { args = [], requestId }: SignalOptions & { args?: readonly unknown[] },
       ) => this.#signal(latest, def, args, requestId),
       query: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#query(latest, def, args),
+      watch: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#watch(latest, def, args),
       executeUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
         options: UpdateCallOptions = {},
       ): Promise<unknown> => {
         const request = this.#requests.update(def, options);
         const send = () => this.#service.update(guarded, request);
-        return this.#updateHandle({ workflowId, updateId: request.id }, send).result();
+        return this.#updateResult({ workflowId, updateId: request.id }, send);
       },
       startUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
@@ -331,19 +333,21 @@ export class WorkflowClient {
     return handle as unknown as WorkflowHandle<W>;
   }
 
-  #signal(
+  async #signal(
     target: Target,
     def: Named<SignalDefinition<any>>,
     args: readonly unknown[],
     requestId?: string,
   ): Promise<{ duplicate: boolean }> {
     const input = this.#requests.signal(def, args, requestId);
-    return this.#context
-      .call(
+    try {
+      return await this.#context.call(
         () => this.#service.signal(target, input),
         () => `signal '${input.name}' may still be delivered to workflow ${target.workflowId}`,
-      )
-      .catch(rethrow('Failed to signal Workflow'));
+      );
+    } catch (error) {
+      return rethrow('Failed to signal Workflow')(error);
+    }
   }
 
   async #query(
@@ -352,14 +356,29 @@ export class WorkflowClient {
     values: readonly unknown[],
   ): Promise<unknown> {
     const { name, args, reject } = this.#requests.query(def, values);
-    const answer = await this.#read(target.workflowId, () =>
-      this.#service.query(target, name, args, reject),
-    ).catch(rethrow('Failed to query Workflow'));
-    return decodePayload(answer);
+    try {
+      return decodePayload(
+        await this.#read(target.workflowId, () => this.#service.query(target, name, args, reject)),
+      );
+    } catch (error) {
+      return rethrow('Failed to query Workflow')(error);
+    }
+  }
+
+  /** The limits of calls that hold here hold for the whole watch. */
+  #watch(target: Target, def: Named<QueryDefinition<any, any>>, values: readonly unknown[]) {
+    const { signal, call } = this.#context.captured();
+    const answers = this.#service.watch({ target, signal, ...this.#requests.query(def, values) });
+    const next = () =>
+      call(
+        () => answers.next(),
+        () => `workflow ${target.workflowId} goes on`,
+      ).catch(rethrow('Failed to watch Workflow'));
+    return decodedWatch(answers, next);
   }
 
   /** A call that changes nothing. */
-  #read<T>(workflowId: string, send: () => Promise<T>): Promise<T> {
+  #read<T>(workflowId: string, send: (onGivenUp?: OnGivenUp) => Promise<T>): Promise<T> {
     return this.#context.call(send, () => `nothing was changed, workflow ${workflowId} goes on`);
   }
 
@@ -367,9 +386,9 @@ export class WorkflowClient {
     const { workflowId, runIdForResult, followRuns } = parts;
     for (let runId = runIdForResult; ; ) {
       const target: Target = { namespace: this.options.namespace, workflowId, runId };
-      const { outcome } = await this.#read(workflowId, () => this.#service.result(target)).catch(
-        rethrow('Failed to get Workflow execution result'),
-      );
+      const { outcome } = await this.#read(workflowId, (onGivenUp) =>
+        this.#service.result(target, onGivenUp),
+      ).catch(rethrow('Failed to get Workflow execution result'));
       const next = followRuns ? followingRunId(outcome) : undefined;
       if (next === undefined) return valueOf(outcome) as T;
       runId = next;
@@ -386,9 +405,9 @@ export class WorkflowClient {
     fail: (error: unknown) => never = rethrowUpdate(),
   ) {
     let ticket: UpdateTicket | undefined;
-    const send = async () => {
+    const send = async (onGivenUp?: OnGivenUp) => {
       ticket = await find();
-      return { ticket, outcome: await ticket.reached(stage) };
+      return { ticket, outcome: await ticket.reached(stage, onGivenUp) };
     };
     const late = () => {
       const trouble =
@@ -403,13 +422,17 @@ export class WorkflowClient {
     find: () => UpdateTicket | Promise<UpdateTicket>,
     workflowRunId?: string,
   ): WorkflowUpdateHandle<any> {
-    const result = async (): Promise<unknown> => {
-      const { outcome } = await this.#reach(address, 'completed', find);
-      const { updateId, workflowId } = address;
-      if (outcome === undefined)
-        throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
-      return updateValueOf(outcome);
-    };
-    return { ...address, workflowRunId, result };
+    return { ...address, workflowRunId, result: () => this.#updateResult(address, find) };
+  }
+
+  async #updateResult(
+    address: UpdateAddress,
+    find: () => UpdateTicket | Promise<UpdateTicket>,
+  ): Promise<unknown> {
+    const { outcome } = await this.#reach(address, 'completed', find);
+    const { updateId, workflowId } = address;
+    if (outcome === undefined)
+      throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
+    return updateValueOf(outcome);
   }
 }

@@ -10,6 +10,7 @@ import { buildSync } from 'esbuild';
 import fc from 'fast-check';
 import {
   type InstrumentOptions,
+  instrument,
   instrumentReadOnly,
   READ_ONLY_NAME,
 } from '../../actors/sandbox/instrument.js';
@@ -354,6 +355,36 @@ function parses(body: string): boolean {
     return false;
   }
 }
+
+describe('instrument: the way back', () => {
+  const code = [
+    'let n = 0; const o = { list: [], inner: {} };',
+    "n++; n += f('m1'); o.list.push(f('m2')); o.inner.x = f('m3'); delete o.inner.x; f('m4');",
+    "async function g() { o.a = await f('m5'); for (const x of o.list) { n = x; f('m6'); } return f('m7'); }",
+    '',
+    "g(f('m8'), (o.b ??= f('m9')), ([n] = [f('m10')]));",
+  ].join('\n');
+  const lines = code.split('\n');
+
+  it('columns: of what was not inserted are those of the given code, in every line', () => {
+    const { code: instrumented, columnOf } = instrument(code);
+    expect(instrumented).to.have.length.above(code.length + 100);
+    for (const [at, line] of instrumented.split('\n').entries()) {
+      const marks = [...line.matchAll(/'m\d+'/g)];
+      expect(marks).to.have.length([...lines[at]!.matchAll(/'m\d+'/g)].length);
+      for (const { 0: mark, index } of marks)
+        expect(columnOf(at + 1, index), mark).to.equal(lines[at]!.indexOf(mark));
+    }
+  });
+
+  it('columns in the midst of what was inserted: are of what stands right behind it', () => {
+    const { code: instrumented, columnOf } = instrument('(o) => { o.x = 1; }');
+    const inserted = instrumented.indexOf(READ_ONLY_NAME);
+    expect(inserted).to.be.above(9);
+    expect(columnOf(1, inserted)).to.equal(9);
+    expect(columnOf(1, inserted + 3)).to.equal(9);
+  });
+});
 
 describe('instrument: random programs', () => {
   it('outside of read-only runs -> the same result', () => {

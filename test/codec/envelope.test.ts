@@ -36,6 +36,7 @@ const BATCH: Batch = {
     { kind: 'start', info, inputs: [{ kind: 'signal', name: 'note', args: bytes(2) }] },
     { kind: 'input', runNo: 1, input: { kind: 'update', id: 'u', name: 'put', args: bytes(3) } },
     { kind: 'query', runNo: 1, name: 'list', args: bytes() },
+    { kind: 'query', runNo: 1, name: '__stack_trace', args: bytes(), frames: [bytes(1), bytes()] },
     { kind: 'recover', runNo: 2, frames: [bytes(4, 5), bytes()] },
     { kind: 'retry', runNo: 2 },
     { kind: 'note', runNo: 2, entry: { kind: 'terminated', time: 1, reason: 'enough' } },

@@ -8,10 +8,10 @@ import { eventually } from '../support/runtime.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
-function committer(lastSeq = 0) {
+function committer(lastSeq = 0, valueBytesMax?: number) {
   const disk = openMemoryStore({ durability: 'commit' });
   const plan = new FaultPlan();
-  const made = new Committer(faultyStore(disk, plan), lastSeq);
+  const made = new Committer(faultyStore(disk, plan), lastSeq, valueBytesMax);
   const told: string[] = [];
   const append = (name: string): void =>
     made.append(
@@ -47,6 +47,14 @@ describe('committer', () => {
     expect(told).to.deep.equal(['a durable in 1', 'b durable in 2', 'c durable in 2']);
     expect([value(1), value(2)]).to.deep.equal(['a', 'bc']);
     expect(plan.writes).to.equal(2);
+  });
+
+  it('more has gathered than one value may hold: goes into several, in order, and settled() waits for all of it', async () => {
+    const { made, told, append, value } = committer(0, 4);
+    for (const name of ['a', 'bbb', 'cc', 'd', 'eeeeee']) append(name);
+    await made.settled();
+    expect([value(1), value(2), value(3), value(4)]).to.deep.equal(['a', 'bbbcc', 'deeeeee', undefined]);
+    expect(told.at(-1)).to.equal('eeeeee durable in 3');
   });
 
   it('a write fails: what gathered behind it fails too, and the next takes the same number', async () => {

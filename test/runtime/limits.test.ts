@@ -26,7 +26,9 @@ describe('limits', () => {
       ),
     );
     for (const name of Object.keys(DEFAULT_LIMITS)) {
-      expect(name).to.match(/(Ms|Bytes|Messages|activations|activities|updates|attempts).*(Max|Min|Hard)$/i);
+      expect(name).to.match(
+        /(Ms|Bytes|Messages|activations|activities|updates|attempts|rows|watches).*(Max|Min|Hard)$/i,
+      );
       const enforcers = /\(([^()]+)\)\s*$/.exec(documented.get(name) ?? '')?.[1]?.split(', ') ?? [];
       expect(enforcers, name).to.have.length.above(0);
       for (const file of enforcers)

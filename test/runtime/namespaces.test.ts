@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import {
   type Client,
   NamespaceNotFoundError,
+  WithStartWorkflowOperation,
   type WorkflowClient,
   WorkflowNotFoundError,
 } from '../../runtime/client/index.js';
@@ -96,10 +97,15 @@ describe('namespaces', () => {
     const { workflow } = client;
     const handle = workflow.getHandle('one');
     const options = { workflowId: 'one', args: [] };
+    const operation = () =>
+      new WithStartWorkflowOperation('adds', { ...options, workflowIdConflictPolicy: 'USE_EXISTING' });
     const calls: Record<string, () => Promise<unknown>> = {
       start: () => workflow.start('adds', options),
       execute: () => workflow.execute('adds', options),
       signalWithStart: () => workflow.signalWithStart('adds', { ...options, signal: 'finish' }),
+      executeUpdateWithStart: () =>
+        workflow.executeUpdateWithStart('add', { args: [1], startWorkflowOperation: operation() }),
+      'with a deadline': () => workflow.withDeadline(clock.now() + HOUR, () => handle.describe()),
       'result by id': () => workflow.result('one'),
       signal: () => handle.signal('finish'),
       signalWithOptions: () => handle.signalWithOptions('finish', { requestId: 'r' }),
@@ -160,7 +166,10 @@ describe('namespaces', () => {
       await handle.result();
     }
     clock.advance(HOUR);
-    await eventually(() => test.runtime.metrics().runsRemoved === 1);
+    await eventually(() => {
+      clock.advance(5);
+      return test.runtime.metrics().runsRemoved === 1;
+    });
     expect(await rejection(of('forgetful').getHandle('one').describe())).to.be.instanceOf(
       WorkflowNotFoundError,
     );

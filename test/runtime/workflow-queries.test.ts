@@ -1,9 +1,11 @@
 import { expect } from 'chai';
+import { stackTraceQuery, workflowMetadataQuery } from '../../actors/workflow.js';
 import {
   QueryNotRegisteredError,
   QueryRejectedError,
   ServiceError,
   WorkflowNotFoundError,
+  type WorkflowOptions,
 } from '../../runtime/client/index.js';
 import { type Handle, ManualClock, rejection, TestRuntime } from '../support/runtime.js';
 
@@ -55,15 +57,77 @@ describe('workflow queries', () => {
       expect(await handle.query('own')).to.equal('own');
     });
 
+    it('default handler that comes late, and goes: answers in between, and gets the signals that waited', async () => {
+      const handle = await runtime.start('answersLate');
+      const none = /^Workflow did not register a handler for own\. Registered queries: \[.* seen\]$/;
+      expect(await refusalOf(handle.query('own'))).to.match(none);
+      await handle.signal('waiting');
+      await handle.signal('late');
+      expect(await handle.query('own')).to.equal('own');
+      expect(await handle.query('other')).to.equal('default for other');
+      await handle.signal('another');
+      expect(await handle.query('seen')).to.deep.equal(['waiting', 'another']);
+      await handle.signal('never mind');
+      await handle.signal('unheard');
+      expect(await refusalOf(handle.query('other'))).to.match(
+        /did not register a handler for other\. .* seen own\]$/,
+      );
+      expect(await handle.query('seen')).to.deep.equal(['waiting', 'another']);
+    });
+
+    it('reserved names: are refused without a default handler as those without a handler, with one by name', async () => {
+      const [none, some] = [await runtime.start('answers'), await runtime.start('answersAny')];
+      expect(await refusalOf(none.query('__temporal_x'))).to.match(
+        /^Workflow did not register a handler for/,
+      );
+      expect(await refusalOf(some.query('__temporal_x'))).to.equal(
+        "Cannot use query name: '__temporal_x', with reserved prefix: '__temporal_'",
+      );
+      expect(await some.query(stackTraceQuery)).to.match(/ {4}at .*queries\.ts:/);
+      expect(await some.query(workflowMetadataQuery)).to.have.property('currentDetails', '');
+    });
+
+    it('signals sent before the query, unawaited: the answer shows them', async () => {
+      const handle = await runtime.start('answers');
+      const sent = [handle.signal('count'), handle.signal('count')];
+      expect(await handle.query('counted')).to.equal(2);
+      sent.push(handle.signal('count'));
+      expect(await handle.query('counted')).to.equal(3);
+      await Promise.all(sent);
+    });
+
+    it('query handler that logs: heard once, and it knows that nothing happens for the first time', async () => {
+      const handle = await runtime.start('answers');
+      const { runId } = await handle.describe();
+      expect(await handle.query('logs', 'asked')).to.deep.equal({
+        isReplaying: true,
+        isReplayingHistoryEvents: false,
+      });
+      const lines = runtime.logs.filter(({ message }) => message === 'asked');
+      expect(lines).to.deep.equal([
+        {
+          level: 'INFO',
+          message: 'asked',
+          attributes: { workflowId: handle.workflowId, runId, workflowType: 'answers', count: 0 },
+        },
+      ]);
+    });
+
     it('metadata query: names and descriptions of all handlers', async () => {
       const handle = await runtime.start('describesItself');
       expect(await handle.query('__temporal_workflow_metadata')).to.deep.equal({
         definition: {
           type: 'describesItself',
           queryDefinitions: [
-            { name: '__stack_trace' },
-            { name: '__enhanced_stack_trace' },
-            { name: '__temporal_workflow_metadata' },
+            { name: '__stack_trace', description: 'Where the workflow waits, as text' },
+            {
+              name: '__enhanced_stack_trace',
+              description: 'Where the workflow waits, as data that may have the sources with it',
+            },
+            {
+              name: '__temporal_workflow_metadata',
+              description: 'Which handlers the workflow has, and its current details',
+            },
             { name: 'what', description: 'what it is' },
           ],
           signalDefinitions: [{ name: 'touch', description: 'touches it' }, { name: 'finish' }],
@@ -161,50 +225,81 @@ describe('workflow queries', () => {
       await own.close();
     });
 
-    it('failed workflow: still answers', async () => {
-      expect(await (await closed('fails')).query('state')).to.equal('about to fail');
-    });
-
-    it('terminated workflow: refused', async () => {
-      const handle = await runtime.start('answers');
-      await handle.terminate();
-      const error = (await rejection(handle.query('counted'))) as QueryRejectedError;
-      expect(error).to.be.instanceOf(QueryRejectedError);
-      expect(error).to.include({ message: 'Query rejected', status: 5 });
-    });
-
-    it('reject conditions: NOT_OPEN refuses closed workflows, NOT_COMPLETED_CLEANLY those that did not complete', async () => {
-      const [open, completed, failed] = [
-        await runtime.start('answers'),
-        await closed(),
-        await closed('fails'),
-      ];
-      const outcome = async (
-        queryRejectCondition: 'NONE' | 'NOT_OPEN' | 'NOT_COMPLETED_CLEANLY',
-        { workflowId }: Handle,
-      ) => {
-        // The condition is an option of the client, so each has its own.
-        const client = runtime.client.withOptions({ queryRejectCondition });
-        const query = workflowId === failed.workflowId ? 'state' : 'counted';
-        return client
-          .getHandle(workflowId)
-          .query(query)
-          .then(
-            () => 'answered',
-            (error) => (error instanceof QueryRejectedError ? error.status : error),
-          );
+    describe('closed workflows', () => {
+      const ends: Record<string, (handle: Handle) => Promise<unknown>> = {
+        RUNNING: async () => undefined,
+        COMPLETED: (handle) => handle.signal('finish'),
+        FAILED: (handle) => handle.signal('fail'),
+        CANCELLED: (handle) => handle.cancel(),
+        TERMINATED: (handle) => handle.terminate(),
+        CONTINUED_AS_NEW: (handle) => handle.signal('continue'),
+        TIMED_OUT: async (handle) => {
+          clock.advance(60_000);
+          await handle.result().catch(() => undefined);
+        },
       };
-      const table: Record<string, unknown[]> = {};
-      for (const condition of ['NONE', 'NOT_OPEN', 'NOT_COMPLETED_CLEANLY'] as const) {
-        table[condition] = await Promise.all(
-          [open, completed, failed].map((handle) => outcome(condition, handle)),
-        );
-      }
-      expect(table).to.deep.equal({
-        NONE: ['answered', 'answered', 'answered'],
-        NOT_OPEN: ['answered', 2, 3],
-        NOT_COMPLETED_CLEANLY: ['answered', 'answered', 3],
+      const clock = new ManualClock();
+      let own: TestRuntime;
+      /** By status, a handle to such a run that has counted one signal. */
+      const runs: Record<string, Handle> = {};
+      before(async () => {
+        own = await TestRuntime.open({ workflows: 'queries', clock });
+        for (const [status, end] of Object.entries(ends)) {
+          const limit: Partial<WorkflowOptions> =
+            status === 'TIMED_OUT' ? { workflowRunTimeout: '1 minute' } : {};
+          const { workflowId } = await own.start('answers', [], limit);
+          const { runId } = await own.client.getHandle(workflowId).describe();
+          const handle = own.client.getHandle(workflowId, runId);
+          await handle.signal('count');
+          await end(handle);
+          expect((await handle.describe()).status.name).to.equal(status);
+          runs[status] = handle;
+        }
       });
+      after(() => own.close());
+
+      // The numbers are Temporal's codes of the statuses.
+      const refused = {
+        NONE: { TERMINATED: 5 },
+        NOT_OPEN: { COMPLETED: 2, FAILED: 3, CANCELLED: 4, TERMINATED: 5, CONTINUED_AS_NEW: 6, TIMED_OUT: 7 },
+        NOT_COMPLETED_CLEANLY: { FAILED: 3, CANCELLED: 4, TERMINATED: 5, TIMED_OUT: 7 },
+      };
+      const conditions = Object.entries(refused) as [keyof typeof refused, Record<string, number>][];
+      for (const reopened of [false, true]) {
+        for (const [queryRejectCondition, statuses] of conditions) {
+          it(`${queryRejectCondition}${reopened ? ', after a reopen' : ''}: answered but for ${Object.keys(statuses).join(', ')}`, async () => {
+            if (reopened) await own.reopen();
+            const client = own.client.withOptions({ queryRejectCondition });
+            for (const status of Object.keys(ends)) {
+              const { workflowId, runId } = runs[status]!;
+              const call = client.getHandle(workflowId, runId).query('counted');
+              if (statuses[status] === undefined) {
+                expect(await call, status).to.equal(1);
+                continue;
+              }
+              const error = (await rejection(call)) as QueryRejectedError;
+              expect(error).to.be.instanceOf(QueryRejectedError);
+              expect(error).to.include({ message: 'Query rejected', status: statuses[status] });
+            }
+          });
+        }
+      }
+
+      it('run that continued as new: by its run id it answers what it knew, by the workflow id the next one does', async () => {
+        const { workflowId } = runs.CONTINUED_AS_NEW!;
+        expect(await own.client.getHandle(workflowId).query('counted')).to.equal(0);
+      });
+
+      it('query: adds nothing to the history of a closed workflow either', async () => {
+        const handle = own.client.getHandle(runs.COMPLETED!.workflowId);
+        const before = await handle.fetchHistory();
+        await handle.query('counted');
+        expect(await handle.fetchHistory()).to.deep.equal(before);
+      });
+    });
+
+    it('workflow that fails at its end: still answers', async () => {
+      expect(await (await closed('fails')).query('state')).to.equal('about to fail');
     });
 
     it('Date.now in a query: the time of the last turn', async () => {
