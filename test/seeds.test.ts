@@ -8,7 +8,7 @@
  * and why functions have the names that they have.
  */
 import { expect } from 'chai';
-import { defineQuery, defineSignal, defineUpdate } from '../actors/workflow.js';
+import { defineQuery, defineSignal, defineUpdate, stackTraceQuery } from '../actors/workflow.js';
 import {
   ActivityFailure,
   ApplicationFailure,
@@ -407,6 +407,24 @@ describe('seeds', () => {
       const [, answer] = await Promise.all([handle.signal('note', 'x'), handle.query('at', 0)]);
       expect(answer).to.equal('x');
     });
+
+    it('the stack trace query returns the call stacks of an execution that is stuck, without handling in its code', async () => {
+      const handle = await start('waitsInHandler');
+      await handle.startUpdate('myUpdate', { args: ['x'], waitForStage: 'ACCEPTED' });
+      const trace = await handle.query(stackTraceQuery);
+      // Where the main function and the update handler wait.
+      expect(trace.match(/seeds\.ts:\d+:\d+/g)).to.have.length.of.at.least(2);
+      expect(trace).to.include('waitsInHandler');
+      await handle.signal('ready');
+      expect(await handle.query(stackTraceQuery)).to.not.equal(trace);
+    });
+
+    it('stack traces are for running executions only: of one that closed nothing waits any more', async () => {
+      const handle = await start('notesAll');
+      expect(await handle.query(stackTraceQuery)).to.include('seeds.ts');
+      await finished(handle);
+      expect(await handle.query(stackTraceQuery)).to.equal('');
+    });
   });
 
   // ===== signals-and-queries =========================================================================================
@@ -607,6 +625,15 @@ describe('seeds', () => {
       expect(await eventTypes(handle)).to.deep.equal(before);
       expect(asked).to.deep.equal([]);
     });
+
+    it('a predefined query gives the stack trace of all that the execution waits in', async () => {
+      const handle = await start('ends', 'after its handlers');
+      await handle.signal('waitBySignal');
+      await handle.startUpdate('wait', { waitForStage: 'ACCEPTED' });
+      // The main function, and both handlers in the function that they share.
+      const stacks = (await handle.query(stackTraceQuery)).split('\n\n');
+      expect(stacks.map((stack) => /seeds\.ts/.test(stack))).to.deep.equal([true, true, true]);
+    });
   });
 
   // ===== communication-patterns ======================================================================================
@@ -778,7 +805,7 @@ describe('seeds', () => {
         ...definition.queryDefinitions,
         ...definition.signalDefinitions,
         ...definition.updateDefinitions,
-      ].filter(({ description }) => description !== undefined);
+      ].filter(({ name, description }) => description !== undefined && !name.startsWith('__'));
       expect(described).to.deep.equal([
         { name: 'getLanguages', description: 'The languages that there are' },
         { name: 'approve', description: 'Lets the greeting out' },
