@@ -206,6 +206,9 @@ export class WorkflowClient {
     const started = takeOperation(operation);
     const send = async () => {
       const waitFor = stage();
+      // What is to happen to an open execution is for the caller to say: no default is right for most.
+      if (operation.options?.workflowIdConflictPolicy === undefined)
+        throw new TypeError('Missing WorkflowOptions.workflowIdConflictPolicy');
       const update = this.#requests.update(def, options);
       const request = { ...this.#requests.start(operation.workflowTypeOrFunc, operation.options), update };
       const { firstRunId, update: ticket } = await this.#start(request).catch(rethrowWithStart);
