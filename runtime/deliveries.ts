@@ -26,7 +26,7 @@ import type {
 import { type DeliveryKind, endOf, keys, startOf } from '../codec/keys.js';
 import { encodePayload } from '../codec/payload.js';
 import { followingRunId, type NextRun, type OutboxItem, type RunOutcome } from '../codec/run-record.js';
-import { RpcError, WorkflowNotFoundError } from './client/errors.js';
+import { GrpcStatus, RpcError, WorkflowNotFoundError } from './client/errors.js';
 import type { Clock } from './clock.js';
 import type { Live } from './live.js';
 import { unpackNumber } from './runs.js';
@@ -44,6 +44,9 @@ import type { Delivery } from './unsaved.js';
 
 /** How soon something that failed is tried again, ms. */
 const AGAIN_MS = 250;
+
+/** Numbers of messages begin at 1. A cancel of a child has none: that it comes twice does no harm. */
+const UNNUMBERED = 0;
 
 /** A start that a workflow asks for. */
 export interface WorkflowStart extends StartRequest {
@@ -200,10 +203,14 @@ export class Deliveries {
     policy: 'TERMINATE' | 'REQUEST_CANCEL' = 'REQUEST_CANCEL',
   ): Promise<void> {
     const target = this.#child(live, workflowId, seq);
+    // Its start is to be tried again, and so is this.
+    if (target === undefined && live.run.outbox.has('startChild', seq))
+      throw new RpcError(GrpcStatus.UNAVAILABLE, `The child ${workflowId} has not started yet`);
     try {
-      if (target === undefined) return;
-      if (policy === 'TERMINATE') await this.#host.terminate(target, reason, undefined);
-      else await this.#host.sendFor(target, { kind: 'cancel', reason, sender: senderOf(live, seq) });
+      if (target === undefined) {
+        // It has ended, and another execution has its id.
+      } else if (policy === 'TERMINATE') await this.#host.terminate(target, reason, undefined);
+      else await this.#host.sendFor(target, { kind: 'cancel', reason, sender: senderOf(live, UNNUMBERED) });
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
     }
