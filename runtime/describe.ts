@@ -58,14 +58,13 @@ export function describeRun(live: Live): Description {
 }
 
 function pendingTurn({ run, retry }: Live): PendingTurnInfo | undefined {
-  if (run.suspension === undefined) return undefined;
-  // Right after an opening nothing has been tried yet, and a success that is not durable does not show (D4).
-  const { cause, since, failure, attempt, nextAt } = run.suspension;
+  if (run.suspension === undefined || retry === undefined) return undefined;
+  const { cause, since } = run.suspension;
   return {
     cause,
-    message: retry?.message ?? failure.message,
-    attempt: retry?.attempt ?? attempt,
+    message: retry.message,
+    attempt: retry.attempt,
     since: new Date(since),
-    nextAttemptTime: new Date(retry?.nextAt ?? Math.max(nextAt, run.lastTime)),
+    nextAttemptTime: new Date(retry.nextAt),
   };
 }
