@@ -164,6 +164,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       compactor: this.#compactor,
       passivate: (live) => this.#threadOf(live.run.runNo).passivate(live),
       awaited: () => this.#deliveries.takers(),
+      unread: () => this.#watches.unread(),
       onError,
     });
     this.#resume(recovered);

@@ -115,9 +115,8 @@ export class DeclaredNamespaces implements WorkflowService {
   }
 
   watch(request: WatchRequest) {
-    if (!this.#namespaces.has(request.target.namespace))
-      throw new NamespaceNotFoundError(request.target.namespace);
-    return this.#service.watch(request);
+    const { namespace } = request.target;
+    return this.#namespaces.has(namespace) ? this.#service.watch(request) : refusedWatch(namespace);
   }
 
   update(target: Target, request: UpdateRequest) {
@@ -154,4 +153,14 @@ export class DeclaredNamespaces implements WorkflowService {
       ? undefined
       : Promise.reject(new NamespaceNotFoundError(namespace));
   }
+}
+
+/** As every watch does, it tells of what is wrong when it is read. */
+function refusedWatch(namespace: string): AsyncIterableIterator<Payload> {
+  return {
+    next: () => Promise.reject(new NamespaceNotFoundError(namespace)),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }

@@ -16,7 +16,8 @@
  *   remove. When the newest value, which is never trimmed, is what holds a run, an empty one is put after it.
  * - Run numbers are not given again (keys.highestRun): a due key that outlived its run finds nobody.
  * - A run with which something goes on is left for the next pass, and so is one that took what another run asked of it and
- *   that one does not know yet: it would ask again (D2). An activation that is only kept for the next query is let go.
+ *   that one does not know yet: it would ask again (D2). So is one whose last answer a watch has not given: an iterator that
+ *   is neither read nor ended keeps one run, and there are at most limits.watchesMax. An activation that is only kept for the next query is let go.
  * - Request ids and update outcomes, which the runs of a chain share, go with its last run (D2).
  */
 import {
@@ -58,7 +59,15 @@ interface Parts {
   passivate: (live: Live) => boolean;
   /** Numbers of runs that took what another run asked of them, while that one does not know it (deliveries.ts). */
   awaited: () => Iterable<number>;
+  /** Numbers of runs, and of chains, of which a reader has not seen the last (watch.ts). */
+  unread: () => Kept;
   onError: (error: Error) => void;
+}
+
+/** Runs that somebody still needs, and chains whose last run somebody does. */
+interface Kept {
+  runs: ReadonlySet<number>;
+  chains: ReadonlySet<number>;
 }
 
 /** What one write removes. */
@@ -198,10 +207,11 @@ export class Retention {
   async #removeUntil(namespace: string, until: number): Promise<Pick<Slice, 'inJournal' | 'released'>> {
     const [from, to] = endedUntil(namespace, until);
     const left = { inJournal: false, released: false };
-    // A closed run takes nothing more, so this can only become less.
-    const awaited = new Set(this.#parts.awaited());
+    // A closed run takes nothing more, and whoever begins to look at it now does so at once: this can only become less.
+    const { runs, chains } = this.#parts.unread();
+    const kept = { runs: new Set([...this.#parts.awaited(), ...runs]), chains };
     for (let at: Uint8Array | undefined = from; at !== undefined && !this.#closed; ) {
-      const slice = this.#slice(at, to, awaited);
+      const slice = this.#slice(at, to, kept);
       await this.#remove(slice);
       if (slice.large !== undefined) await this.#sweep(slice.large);
       left.inJournal ||= slice.inJournal;
@@ -212,15 +222,14 @@ export class Retention {
   }
 
   /** Runs that fit into one write, or the first part of one that does not. */
-  #slice(from: Uint8Array, to: Uint8Array, awaited: ReadonlySet<number>): Slice {
+  #slice(from: Uint8Array, to: Uint8Array, kept: Kept): Slice {
     const { store } = this.#parts;
     const slice = newSlice();
     const trimmed = this.#trimmed();
     let looked = 0;
     for (const [key] of store.range(from, to)) {
-      if (awaited.has(readEnded(key).runNo)) continue;
       // Those that stay cost a look too, and nobody else runs meanwhile.
-      if (++looked > this.#parts.limits.retentionRowsMax || !this.#take(key, trimmed, slice)) {
+      if (++looked > this.#parts.limits.retentionRowsMax || !this.#take(key, trimmed, kept, slice)) {
         slice.next = key;
         break;
       }
@@ -233,21 +242,22 @@ export class Retention {
   }
 
   /** Adds a run to the slice, if it may go at all. Returns false when there is no room left for it. */
-  #take(ended: Uint8Array, trimmed: number, slice: Slice): boolean {
+  #take(ended: Uint8Array, trimmed: number, kept: Kept, slice: Slice): boolean {
     const { store } = this.#parts;
     const { runNo } = readEnded(ended);
-    if (this.#inUse(runNo, slice)) return true;
+    if (kept.runs.has(runNo) || this.#inUse(runNo, slice)) return true;
     const value = store.get(keys.run(runNo));
     if (value === undefined) {
       slice.ops.push(remove(ended));
       return true;
     }
     const record = unpackRunRecord(value);
+    const endsChain = followingRunId(record.outcome) === undefined;
+    if (endsChain && kept.chains.has(record.info.firstRunNo)) return true;
     if (record.through > trimmed) {
       slice.inJournal = true;
       return true;
     }
-    const endsChain = followingRunId(record.outcome) === undefined;
     const chainNo = endsChain ? record.info.firstRunNo : 0;
     const part = newSlice();
     part.ops.push(remove(ended), remove(keys.run(runNo)), ...this.#waysTo(record));

@@ -17,7 +17,7 @@
  * has and shares the newest, and at most one query per question is under way.
  */
 import type { Payload } from '../codec/journal-entry.js';
-import { followingRunId, type RunOutcome } from '../codec/run-record.js';
+import { followingRunId, type RunInfo, type RunOutcome } from '../codec/run-record.js';
 import { GrpcStatus, QueryRejectedError, RpcError, WorkflowNotFoundError } from './client/errors.js';
 import type { Live } from './live.js';
 import type { QueryReject, Target } from './service.js';
@@ -89,6 +89,16 @@ export class Watches {
     for (const topic of topics) topic.lost(continuedFromRunId === undefined ? error : { runId });
   }
 
+  /**
+   * What readers have not seen the last of, and must not lose (retention.ts): numbers of closed runs, and of chains whose
+   * last run they are on their way to.
+   */
+  unread(): { runs: Set<number>; chains: Set<number> } {
+    const unread = { runs: new Set<number>(), chains: new Set<number>() };
+    for (const watch of this.#open) watch.noteUnread(unread);
+    return unread;
+  }
+
   /** The runtime closes: readers get the error. */
   close(error: () => Error): void {
     for (const watch of [...this.#open]) watch.end(error());
@@ -106,6 +116,7 @@ export class Topic {
   /** How often the run may have changed; not having been asked counts as one. */
   changes = 1;
   outcome: RunOutcome | undefined;
+  readonly info: RunInfo;
   readonly #request: WatchRequest;
   readonly #host: WatchHost;
   readonly #watches = new Set<Watch>();
@@ -114,10 +125,12 @@ export class Topic {
   /** Nobody watches any more. */
   #left: () => void = () => undefined;
 
-  constructor(request: WatchRequest, host: WatchHost, outcome: RunOutcome | undefined) {
-    this.#request = request;
+  constructor(request: Omit<WatchRequest, 'target'>, host: WatchHost, { run }: Live) {
+    const { namespace, workflowId, runId } = run.info;
+    this.#request = { ...request, target: { namespace, workflowId, runId } };
     this.#host = host;
-    this.outcome = outcome;
+    this.info = run.info;
+    this.outcome = run.outcome;
   }
 
   /** The watch's place among those of the run; a new one for a question that nobody has asked yet. */
@@ -125,10 +138,7 @@ export class Topic {
     const { run } = live;
     const { name, args, reject } = request;
     const key = `${reject} ${name}\0${Buffer.from(args).toString('latin1')}`;
-    const { namespace, workflowId, runId } = run.info;
-    const topic =
-      live.watched?.get(key) ??
-      new Topic({ name, args, reject, target: { namespace, workflowId, runId } }, host, run.outcome);
+    const topic = live.watched?.get(key) ?? new Topic({ name, args, reject }, host, live);
     topic.#watches.add(watch);
     // A run that has closed does not change any more: it need not know who looks at it.
     if (!run.closed) {
@@ -198,7 +208,7 @@ export class Topic {
 type Phase =
   | { kind: 'new' }
   | { kind: 'watching'; topic: Topic; seen: number }
-  | { kind: 'following'; runId: string }
+  | { kind: 'following'; runId: string; before: RunInfo }
   /** The error is thrown to the reader once. */
   | { kind: 'over'; error: Error | undefined };
 
@@ -260,9 +270,24 @@ export class Watch implements AsyncIterableIterator<Payload> {
   /** Goes on with another run of the chain. */
   follow(runId: string): void {
     if (this.#phase.kind !== 'watching') return;
-    this.#phase.topic.leave(this);
-    this.#phase = { kind: 'following', runId };
+    const { topic } = this.#phase;
+    topic.leave(this);
+    this.#phase = { kind: 'following', runId, before: topic.info };
     this.#wake?.('moved');
+  }
+
+  noteUnread({ runs, chains }: { runs: Set<number>; chains: Set<number> }): void {
+    const phase = this.#phase;
+    if (phase.kind === 'following') chains.add(phase.before.firstRunNo);
+    if (phase.kind !== 'watching' || phase.topic.outcome === undefined) return;
+    const { topic, seen } = phase;
+    if (this.#nextRunId(topic) !== undefined) chains.add(topic.info.firstRunNo);
+    else if (seen < topic.changes) runs.add(topic.info.runNo);
+  }
+
+  /** The run to go on with when this one has closed, unless only this one was meant. */
+  #nextRunId({ outcome }: Topic): string | undefined {
+    return this.#request.target.runId === undefined ? followingRunId(outcome) : undefined;
   }
 
   async #next(): Promise<IteratorResult<Payload, undefined>> {
@@ -295,7 +320,7 @@ export class Watch implements AsyncIterableIterator<Payload> {
         this.#begin();
         return undefined;
       case 'following':
-        return this.#arrive(phase.runId);
+        return this.#arrive(phase);
       case 'watching':
         return this.#look(phase);
     }
@@ -315,21 +340,39 @@ export class Watch implements AsyncIterableIterator<Payload> {
   }
 
   /** The next run begins together with the end of the one before, unless a commit fails in between. */
-  async #arrive(runId: string): Promise<undefined> {
+  async #arrive({ runId, before }: Extract<Phase, { kind: 'following' }>): Promise<undefined> {
     const { namespace, workflowId } = this.#request.target;
     try {
       this.#watch(this.#host.find({ namespace, workflowId, runId }));
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
-      await this.#untilLater();
+      const live = this.#lastOf(before);
+      if (live === undefined) await this.#untilLater();
+      else this.#watch(live);
     }
     return undefined;
+  }
+
+  /**
+   * When the next run is not there: the last one of the chain, because those before it were removed (retention.ts), or
+   * nothing, because the next one is still to begin.
+   * @throws WorkflowNotFoundError when none of the chain is left
+   */
+  #lastOf(before: RunInfo): Live | undefined {
+    const { namespace, workflowId, firstRunId } = before;
+    try {
+      const live = this.#host.find({ namespace, workflowId, firstExecutionRunId: firstRunId });
+      return live.run.runNo > before.runNo ? live : undefined;
+    } catch (error) {
+      if (error instanceof RpcError && error.retryable) return undefined;
+      throw error;
+    }
   }
 
   async #look(phase: Extract<Phase, { kind: 'watching' }>): Promise<Payload | undefined> {
     const { topic } = phase;
     const { outcome } = topic;
-    const nextRunId = this.#request.target.runId === undefined ? followingRunId(outcome) : undefined;
+    const nextRunId = this.#nextRunId(topic);
     if (nextRunId !== undefined) {
       this.follow(nextRunId);
     } else if (phase.seen < topic.changes) {

@@ -110,6 +110,7 @@ describe('namespaces', () => {
       signal: () => handle.signal('finish'),
       signalWithOptions: () => handle.signalWithOptions('finish', { requestId: 'r' }),
       query: () => handle.query('total'),
+      watch: () => handle.watch('total')[Symbol.asyncIterator]().next(),
       executeUpdate: () => handle.executeUpdate('add', { args: [1] }),
       startUpdate: () => handle.startUpdate('add', { args: [1], waitForStage: 'ACCEPTED' }),
       'result of an update': () => handle.getUpdateHandle('u').result(),

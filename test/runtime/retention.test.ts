@@ -68,6 +68,7 @@ function open(
       return true;
     },
     awaited: () => awaited,
+    unread: () => ({ runs: new Set(), chains: new Set() }),
     onError,
   });
   retention.start(recovered);
@@ -559,6 +560,14 @@ describe('retention of a runtime', () => {
       return test.runtime.metrics().runsRemoved === count;
     });
 
+  /** Time for several more passes, which find what may go by now. */
+  async function pass(): Promise<void> {
+    for (let i = 0; i < 500; i++) {
+      clock.advance(20);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   async function closed(workflowId: string) {
     const handle = await test.start('adds', [], { workflowId });
     await handle.executeUpdate('add', { args: [1], updateId: 'first' });
@@ -618,6 +627,46 @@ describe('retention of a runtime', () => {
     await removed(1);
     expect(test.runtime.metrics().activations).to.equal(0);
     expect(await rejection(handle.query('total'))).to.be.instanceOf(WorkflowNotFoundError);
+  });
+
+  it('watched by somebody who has not read the last answer: stays until it is read', async () => {
+    const handle = await test.start('adds', [], { workflowId: 'one' });
+    const watch = handle.watch<number>('total')[Symbol.asyncIterator]();
+    expect(await watch.next()).to.deep.equal({ done: false, value: 0 });
+    await handle.executeUpdate('add', { args: [1] });
+    await handle.signal('finish');
+    await handle.result();
+    await closed('other');
+    clock.advance(HOUR);
+    await removed(1);
+    expect(await rejection(test.client.getHandle('other').describe())).to.be.instanceOf(
+      WorkflowNotFoundError,
+    );
+    await pass();
+    expect((await handle.describe()).status.name).to.equal('COMPLETED');
+    expect(await watch.next()).to.deep.equal({ done: false, value: 1 });
+    expect(await watch.next()).to.deep.equal({ done: true, value: undefined });
+    await removed(2);
+  });
+
+  it('watched by a reader who falls behind a chain that continues as new: the last run stays until it is read', async () => {
+    await test.reopen({ workflows: 'watched-chain' });
+    const handle = await test.start('counts', [0], { workflowId: 'chain' });
+    const latest = test.client.getHandle('chain');
+    const watch = latest.watch<number>('count')[Symbol.asyncIterator]();
+    expect(await watch.next()).to.deep.equal({ done: false, value: 0 });
+    for (const count of [1, 2, 3]) {
+      await latest.signal('go');
+      await eventually(async () => (await latest.query('count')) === count);
+    }
+    await latest.signal('finish');
+    expect(await handle.result()).to.equal(3);
+    clock.advance(HOUR);
+    await removed(3);
+    await pass();
+    expect(await watch.next()).to.deep.equal({ done: false, value: 3 });
+    expect(await watch.next()).to.deep.equal({ done: true, value: undefined });
+    await removed(4);
   });
 
   it('an open execution: never goes, whatever time passes', async () => {
