@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { Clock } from './clock.js';
 import type { Limits } from './limits.js';
+import { ThreadStarts } from './thread-start.js';
 import { MARKER_BYTES, type ThreadMode, TurnMarker } from './turn-marker.js';
 import type { WorkerData, WorkerTask } from './worker.js';
 
@@ -34,6 +35,7 @@ const LOOKS_PER_LIMIT = 8;
 
 export class Pool {
   readonly #piscina: Piscina<WorkerTask, unknown>;
+  readonly #starts: ThreadStarts;
   readonly #markers: TurnMarker[];
   readonly #watches: Watch[];
   /** Thread id by slot. */
@@ -63,6 +65,7 @@ export class Pool {
       },
       loadBalancer: (task, workers) => this.#pick(slotOf(task), workers),
     });
+    this.#starts = new ThreadStarts(this.#piscina);
     // A thread that dies between two tasks is replaced by piscina; the next batch finds the new one.
     this.#piscina.on('error', () => undefined);
   }
@@ -104,6 +107,7 @@ export class Pool {
 
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.close();
+    await this.#starts.over();
     await this.#piscina.destroy();
   }
 
