@@ -274,7 +274,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       const signalled = signal && this.signal({ namespace, workflowId }, signal);
       await Promise.all([existing.started, signalled, update?.reached('accepted')]);
     } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
+      if (!isEndedBefore(error, existing)) throw error;
       return this.#admitStart(request);
     }
     return { runId: update?.runId ?? runId, firstRunId, started: false, update };
@@ -291,8 +291,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
     await live.started.catch(() => undefined);
     if (live.gone !== undefined) return this.#admitStart(request);
+    const update = ticket(live, known);
+    try {
+      await update.reached('accepted');
+    } catch (error) {
+      if (!isEndedBefore(error, live)) throw error;
+      return this.#admitStart(request);
+    }
     const { runId, firstRunId } = live.run.info;
-    return { runId, firstRunId, started: false, update: ticket(live, known) };
+    return { runId, firstRunId, started: false, update };
   }
 
   #checkReuse(existing: Live, request: StartRequest): void {
@@ -542,7 +549,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       const settle = (outcome: Outcome) => {
         if (outcome.kind === 'answer') resolve(outcome.result);
         else if (outcome.kind === 'failure')
-          refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
+          refuse(
+            firstTurnFails(live) ??
+              new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT),
+          );
         else
           refuse(
             unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
@@ -565,10 +575,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     ) {
       throw new QueryRejectedError(STATUS_CODES[status]);
     }
-    if (live.retry !== undefined && !run.turned) {
-      const text = `The first turn of workflow ${run.info.workflowId} fails, so there is nothing to ask yet: ${live.retry.message}`;
-      throw new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
-    }
+    const early = firstTurnFails(live);
+    if (early !== undefined) throw early;
   }
 
   // ----- updates -----------------------------------------------------------------------------------------------
@@ -1136,6 +1144,19 @@ function refuseBetweenRuns({ run }: Live): void {
 
 function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {
   return parent !== undefined || signal?.sender !== undefined;
+}
+
+/** Such a run has no state yet to ask for. */
+function firstTurnFails({ run, retry }: Live): RpcError | undefined {
+  const failure = retry?.message ?? run.suspension?.failure.message;
+  if (failure === undefined || run.turned) return undefined;
+  const text = `The first turn of workflow ${run.info.workflowId} fails, so there is nothing to ask yet: ${failure}`;
+  return new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
+}
+
+/** The message was too late for the run. */
+function isEndedBefore(error: unknown, { run }: Live): boolean {
+  return error instanceof WorkflowNotFoundError && run.closed;
 }
 
 /** Synchronous refusals become rejections, so that a call fails in one way only. */

@@ -268,6 +268,34 @@ describe('host', () => {
       await eventually(async () => (await test.again(handle).describe()).pendingTurn === undefined);
       expect(await list(test.again(handle))).to.deep.equal(['late enough']);
     });
+
+    it('the first one, and a query was sent with what made it fail: the query is told why there is no answer', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = test.client.getHandle('fails at first');
+      const started = test.client.start('collector', { workflowId: 'fails at first', args: [] });
+      const signalled = handle.signal('failUntil', clock.now() + 1_000);
+      const error = await rejection(handle.query('list'));
+      expect(error.cause).to.have.property('code', GrpcStatus.FAILED_PRECONDITION);
+      expect(error.message).to.match(/too early/);
+      await Promise.all([started, signalled]);
+    });
+
+    it('a reopen while it fails: describe() says so at once, and a query of a first turn is told why', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock, limits: { journalBytesMax: 1 } });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 1_000);
+      const first = await test.start('startsLate', [clock.now() + 1_000]);
+      for (const restart of [() => test.reopen(), () => test.crash()]) {
+        await restart();
+        const { pendingTurn } = await test.again(handle).describe();
+        expect(pendingTurn).to.include({ message: 'too early', attempt: 1 });
+        expect(pendingTurn?.nextAttemptTime.getTime()).to.be.at.least(clock.now());
+        const error = await rejection(test.again(first).query('list'));
+        expect(error.cause).to.have.property('code', GrpcStatus.FAILED_PRECONDITION);
+      }
+    });
   });
 
   it('metrics: count what there is', async () => {
