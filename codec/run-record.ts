@@ -59,6 +59,8 @@ export interface RunRecord {
   children: [seq: number, child: ChildRecord][];
   /** How many items the run has put into its outbox. */
   outboxNo: number;
+  /** Updates that the run has accepted, as far as they were counted. */
+  updatesAccepted: number;
   suspended?: { cause: TurnFailureCause; failure: Failure; since: number } | undefined;
 }
 

@@ -621,10 +621,17 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 
   #requireUpdateRoom(live: Live): void {
-    const { updatesInFlightMax } = this.#parts.limits;
-    if (live.updates.size < updatesInFlightMax) return;
-    const text = `limit on number of concurrent in-flight updates has been reached (${updatesInFlightMax})`;
-    throw new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, text);
+    const { updatesInFlightMax, updatesTotalMax } = this.#parts.limits;
+    if (live.updates.size >= updatesInFlightMax) {
+      const text = `limit on number of concurrent in-flight updates has been reached (${updatesInFlightMax})`;
+      throw new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, text);
+    }
+    if (updatesTotalMax === Number.POSITIVE_INFINITY) return;
+    // Those that may yet be accepted have their place too.
+    const admitted = [...live.updates.values()].filter(({ stage }) => stage === 'admitted').length;
+    if (live.run.updatesAccepted + admitted < updatesTotalMax) return;
+    const text = `limit on number of total updates has been reached (${updatesTotalMax})`;
+    throw new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
   }
 
   /** Acceptance and completion are told by what the journal holds (applied), or at once by the turn that did both. */

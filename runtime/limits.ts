@@ -37,6 +37,8 @@ export interface Limits {
   identifierBytesMax: number;
   /** Updates of one execution that may be under way at once. Off (Infinity) by default; memory is bounded by the queue. (host.ts) */
   updatesInFlightMax: number;
+  /** Updates that one run may accept in all (2,000 on Temporal); more get FAILED_PRECONDITION. Off (Infinity) and not counted by default. (host.ts) */
+  updatesTotalMax: number;
   /** Watches that are open at once, each with an answer or two in memory. More are refused with RESOURCE_EXHAUSTED. (watch.ts) */
   watchesMax: number;
   /** Rows that one write of the removal of closed runs takes away; bounds how long it holds up other writes. (retention.ts) */
@@ -66,6 +68,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   updateTurnAttemptsMax: 3,
   identifierBytesMax: 1_000,
   updatesInFlightMax: Number.POSITIVE_INFINITY,
+  updatesTotalMax: Number.POSITIVE_INFINITY,
   watchesMax: 10_000,
   retentionRowsMax: 512,
   retentionBytesMax: 1 * MiB,

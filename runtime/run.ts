@@ -83,6 +83,8 @@ export class Run {
   readonly activities = new Map<number, ActivityRecord>();
   /** Accepted, unfinished updates; true when the caller chose the id. */
   readonly updates = new Map<string, boolean>();
+  /** Updates that the run has accepted, as far as it was looked at their turns (limits.updatesTotalMax). */
+  updatesAccepted = 0;
   /** Children that have not closed. */
   readonly children = new Map<number, ChildRecord>();
   readonly outbox: Outbox;
@@ -118,6 +120,7 @@ export class Run {
     for (const [seq, due] of record.timers) run.timers.set(seq, { due, saved: true });
     for (const [seq, activity] of activities) run.activities.set(seq, activity);
     for (const id of record.updates) run.updates.set(id, true);
+    run.updatesAccepted = record.updatesAccepted;
     for (const [seq, child] of record.children) run.children.set(seq, child);
     if (record.suspended !== undefined) run.suspension = { ...record.suspended, attempt: 1, nextAt: 0 };
     return run;
@@ -140,6 +143,7 @@ export class Run {
       updates: [...this.updates.keys()],
       children: [...this.children],
       outboxNo: this.outbox.lastNo,
+      updatesAccepted: this.updatesAccepted,
       suspended: suspension && {
         cause: suspension.cause,
         failure: suspension.failure,
@@ -383,6 +387,7 @@ export class Run {
         const input = entry.inputs.find(
           (candidate) => candidate.kind === 'update' && candidate.id === command.id,
         );
+        this.updatesAccepted += 1;
         this.updates.set(command.id, input?.kind === 'update' && input.generated !== true);
         effects.push({ kind: 'updateAccepted', id: command.id });
         return;

@@ -391,13 +391,14 @@ export class Thread {
   }
 
   #apply(frame: Frame, seq: number): Live {
-    const { host } = this.#parts;
+    const { host, limits } = this.#parts;
     const live = host.live(frame.runNo);
     if (live === undefined)
       throw new InvariantError(`A durable entry belongs to run ${frame.runNo}, which is not known`);
     live.run.append(frame, seq);
-    // A turn of a suspended run ends its suspension, whatever is in it.
-    const notable = frame.notable || live.run.suspension !== undefined;
+    // A turn of a suspended run ends its suspension, whatever is in it. A limit on updates needs them counted.
+    const counted = limits.updatesTotalMax !== Number.POSITIVE_INFINITY;
+    const notable = frame.notable || live.run.suspension !== undefined || counted;
     const entry: JournalEntry | undefined = notable
       ? unpackEntry(frame.body, live.run.info.identity)
       : undefined;

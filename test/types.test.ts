@@ -49,7 +49,7 @@ describe('types', () => {
     const config = JSON.parse(readFileSync(path.join(repository, 'tsconfig.json'), 'utf8'));
     expect(config.include).to.include('test');
     expect(config.exclude).to.deep.equal(['test/fixtures', 'dist', 'node_modules']);
-    for (const name of ['client', 'workflow']) {
+    for (const name of ['client', 'workflow', 'between-workflows']) {
       const source = readFileSync(path.join(repository, 'test', 'types', `${name}.ts`), 'utf8');
       expect(source.match(/@ts-expect-error/g)).to.have.length.above(15);
     }

@@ -136,6 +136,30 @@ describe('overload', () => {
     await start(other);
   });
 
+  it('a limit on all updates of a run: reached also over a reopen, rejected ones do not count, the next run has its own', async () => {
+    const { test } = await open({ limits: { updatesTotalMax: 3 } });
+    const expectFull = async (call: Promise<unknown>) => {
+      const { cause } = (await rejection(call)) as Error & { cause: RpcError };
+      expect(cause).to.be.instanceOf(RpcError).with.property('code', GrpcStatus.FAILED_PRECONDITION);
+      expect(cause.message).to.match(/limit on number of total updates has been reached \(3\)/);
+    };
+    const handle = await test.start('collector');
+    await handle.executeUpdate('put', { args: [1] });
+    await handle.executeUpdate('put', { args: [2], updateId: 'two' });
+    await test.reopen();
+    const again = test.again(handle);
+    await rejection(again.executeUpdate('noSuchUpdate'));
+    // Two at once: the second finds the last place taken by one that is not accepted yet.
+    const calls = [3, 4].map((n) => again.executeUpdate('put', { args: [n] }));
+    await expectFull(calls[1]!);
+    await calls[0];
+    await expectFull(again.executeUpdate('put', { args: [5] }));
+    // One that is known already is not counted again.
+    expect(await again.executeUpdate('put', { args: [2], updateId: 'two' })).to.equal(2);
+    const other = await test.start('collector');
+    await other.executeUpdate('put', { args: [1] });
+  });
+
   it('more activities than may run at once: the others wait, all of them run', async () => {
     let running = 0;
     let most = 0;
