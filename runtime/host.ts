@@ -271,13 +271,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const { runId, firstRunId } = existing.run.info;
     const update = request.update && this.update({ namespace, workflowId }, request.update);
     try {
-      const signalled = signal && this.signal({ namespace, workflowId }, signal);
-      await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+      const target = { namespace, workflowId };
+      const signalled = signal && this.#message(target, this.#open(target), signal);
+      const [, taker] = await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+      // It may have gone on to the run that the open one continued as.
+      const takenBy = update?.runId ?? taker?.run.info.runId ?? runId;
+      return { runId: takenBy, firstRunId, started: false, update };
     } catch (error) {
       if (!isEndedBefore(error, existing)) throw error;
       return this.#admitStart(request);
     }
-    return { runId: update?.runId ?? runId, firstRunId, started: false, update };
   }
 
   /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
@@ -422,7 +425,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     }
     if (this.#parts.store.get(keys.request(live.run.info.firstRunNo, requestId)) !== undefined)
       return Promise.resolve({ duplicate: true });
-    const sent = this.#message(target, live, input);
+    const sent = this.#message(target, live, input).then(nothing);
     live.requests.set(requestId, sent);
     return sent.then(() => ({ duplicate: false })).finally(() => live.requests.delete(requestId));
   }
@@ -437,34 +440,34 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 
   sendFor(target: Target, input: Exclude<Input, { kind: 'update' }>): Promise<void> {
-    return attempt(() => this.#message(target, this.#open(target), input, 'unlimited'));
+    return attempt(() => this.#message(target, this.#open(target), input, 'unlimited').then(nothing));
   }
 
   cancel(target: Target, reason: string | undefined): Promise<void> {
-    return attempt(() => this.#message(target, this.#open(target), { kind: 'cancel', reason }));
+    return attempt(() => this.#message(target, this.#open(target), { kind: 'cancel', reason }).then(nothing));
   }
 
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void> {
     const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
-    const send = (live: Live, sent?: 'again'): Promise<void> =>
+    const send = (live: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
     return attempt(() => {
       const live = this.#open(target);
       this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
-      return send(live);
+      return send(live).then(nothing);
     });
   }
 
-  /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. */
+  /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. Resolves to the run that took it. */
   #message(
     target: Target,
     live: Live,
     input: Exclude<Input, { kind: 'update' }>,
     limit: 'limited' | 'unlimited' = 'limited',
-  ): Promise<void> {
+  ): Promise<Live> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
     if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
-    const send = (to: Live, sent?: 'again'): Promise<void> =>
+    const send = (to: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
     return send(live);
   }
@@ -487,12 +490,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live: Live,
     envelope: Item['envelope'],
     bytes: number,
-    again: (next: Live, sent: 'again') => Promise<void>,
+    again: (next: Live, sent: 'again') => Promise<Live>,
     sent: 'again' | undefined,
-  ): Promise<void> {
+  ): Promise<Live> {
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
-        if (outcome.kind === 'durable') return resolve();
+        if (outcome.kind === 'durable') return resolve(live);
         if (outcome.kind === 'error') return reject(unavailable(outcome.error));
         const next = this.#next(target, live);
         if (next === undefined) reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
@@ -1230,6 +1233,7 @@ const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
 
 const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
 const notADuplicate = () => NOT_A_DUPLICATE;
+const nothing = (): void => undefined;
 
 function wake(call: UpdateCall): void {
   if (call.waiters.length === 0) return;
