@@ -269,6 +269,39 @@ describe('host', () => {
       expect(await list(test.again(handle))).to.deep.equal(['late enough']);
     });
 
+    it('updates that waited, and those that came while it was tried: taken in the order of the calls', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 10_000);
+      const put = (n: number) => handle.executeUpdate('put', { args: [n] });
+      const first = [put(1), put(2)];
+      clock.advance(200);
+      // The next attempt, which will fail, is on its way with those two.
+      const then = [put(3), put(4)];
+      await eventually(async () => (await handle.describe()).pendingTurn?.attempt === 2);
+      const last = put(5);
+      clock.advance(20_000);
+      await Promise.all([...first, ...then, last]);
+      expect(await list(handle)).to.deep.equal(['late enough', 1, 2, 3, 4, 5]);
+    });
+
+    it('updates behind it that were sent before anybody knew that it fails: do not overtake those in it', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = await test.start('collector');
+      const put = (n: number) => handle.executeUpdate('put', { args: [n] });
+      const inIt = [handle.signal('failUntil', clock.now() + 1_000), put(1)];
+      // By then the batch of these is in the thread.
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+      const behind = [put(2), put(3)];
+      clock.advance(1_000);
+      await eventually(async () => (await handle.describe()).pendingTurn);
+      clock.advance(1_000);
+      await Promise.all([...inIt, ...behind]);
+      expect(await list(handle)).to.deep.equal(['late enough', 1, 2, 3]);
+    });
+
     it('the first one, and a query was sent with what made it fail: the query is told why there is no answer', async () => {
       const clock = new ManualClock();
       const { test } = await open({ clock });
