@@ -914,14 +914,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
     live.retry?.stop();
     const stop = this.#parts.clock.after(delay, () => this.#retry(live));
-    live.retry = {
-      attempt,
-      nextAt: this.#parts.clock.now() + delay,
-      message,
-      stop,
-      trying: false,
-      noted: false,
-    };
+    const nextAt = this.#parts.clock.now() + delay;
+    live.retry = { attempt, nextAt, message, stop, trying: false, noted: false };
+    if (live.run.suspension !== undefined) Object.assign(live.run.suspension, { attempt, nextAt });
   }
 
   #retry(live: Live): void {

@@ -49,6 +49,8 @@ interface Actor {
   turnBatch: number;
   /** At least one turn has succeeded. */
   turned: boolean;
+  /** The history says that the turn failed: that it succeeds now must be in there too, even if nothing came of it. */
+  failing: boolean;
   closed: boolean;
 }
 
@@ -196,6 +198,7 @@ export class Shard {
       waiting: [],
       turnBatch: 0,
       turned: false,
+      failing: false,
       closed: false,
     };
     this.#actors.set(runNo, actor);
@@ -232,7 +235,7 @@ export class Shard {
         cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
         failure: outcome.failure,
       });
-    if (outcome.worked) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
+    if (outcome.worked || actor.failing) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
     actor.closed = outcome.closed;
     for (const { id, failure } of outcome.rejected) {
       const index = inputs.findIndex((input) => input.kind === 'update' && input.id === id);
@@ -243,6 +246,7 @@ export class Shard {
   #journalTurn(actor: Actor, { runNo, inputs, at }: Mailbox, accepted: Input[], commands: Command[]): void {
     const taken = actor.waiting.length;
     actor.waiting = [];
+    actor.failing = false;
     actor.turnBatch = this.#batch.no;
     const entry: Extract<JournalEntry, { kind: 'turn' }> = {
       kind: 'turn',
@@ -404,6 +408,7 @@ export class Shard {
     if (actor === undefined) throw new Error(`The history of run ${runNo} does not begin with its start`);
     if (entry.kind === 'turn') this.#replayTurn(actor, entry);
     if (entry.kind === 'received') actor.waiting.push(...entry.inputs);
+    if (entry.kind === 'turnFailed') actor.failing = true;
     if (entry.kind === 'terminated' || entry.kind === 'timedOut') actor.closed = true;
     actor.events += events;
     actor.bytes += bytes;
@@ -422,6 +427,7 @@ export class Shard {
     const failure = outcome.kind === 'failed' ? outcome.failure : undefined;
     compareCommands({ recorded: entry.commands, produced, failure, events: actor.events, entry });
     actor.turned = true;
+    actor.failing = false;
     actor.closed = outcome.kind === 'done' && outcome.closed;
   }
 }
