@@ -58,6 +58,8 @@ interface Actor {
 interface Loss {
   cause: TurnFailureCause;
   failure: Failure;
+  /** The history says already that the turn fails. */
+  noted: boolean;
 }
 
 /** A run's messages of the batch at hand. */
@@ -234,6 +236,7 @@ export class Shard {
       return this.#failTurn(mailbox, {
         cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
         failure: outcome.failure,
+        noted: actor.failing,
       });
     if (outcome.worked || actor.failing) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
     actor.closed = outcome.closed;
@@ -292,25 +295,25 @@ export class Shard {
    * durable as received (updates stay with the host, which has promised nothing for them yet) and the turn is tried again.
    * What comes behind it in the same batch waits with it, and is no failure of its own.
    */
-  #failTurn({ runNo, inputs, at, due }: Mailbox, loss: Loss): void {
+  #failTurn({ runNo, inputs, at }: Mailbox, { cause, failure, noted }: Loss): void {
     this.#actors.delete(runNo);
-    this.#lost.set(runNo, loss);
+    this.#lost.set(runNo, { cause, failure, noted: true });
     const time = this.#batch.now;
     const received = inputs.filter((input) => input.kind !== 'update');
     if (received.length > 0) this.#journal(runNo, { kind: 'received', time, inputs: received });
     const updates = at.filter((_, i) => inputs[i]!.kind === 'update');
-    const earlier = this.#failures.find((failure) => failure.runNo === runNo);
+    const earlier = this.#failures.find((failed) => failed.runNo === runNo);
     if (earlier !== undefined) {
       earlier.updates.push(...updates);
       return;
     }
-    if (due !== 'retry') this.#journal(runNo, { kind: 'turnFailed', time, ...loss });
-    this.#failures.push({ runNo, ...loss, updates });
+    if (!noted) this.#journal(runNo, { kind: 'turnFailed', time, cause, failure });
+    this.#failures.push({ runNo, cause, failure, updates });
   }
 
   #lossOf(runNo: number): Loss {
-    const unknown = { message: `Run ${runNo} is not held by this thread` };
-    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure: unknown };
+    const failure = { message: `Run ${runNo} is not held by this thread` };
+    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure, noted: false };
   }
 
   #journal(runNo: number, entry: JournalEntry, notable = isNotable(entry)): void {
@@ -396,6 +399,7 @@ export class Shard {
       this.#lost.set(runNo, {
         cause: 'NON_DETERMINISTIC_ERROR',
         failure: this.#sandbox.realm.toFailure(error),
+        noted: endsFailing(chunks),
       });
     }
   }
@@ -429,6 +433,26 @@ export class Shard {
     actor.turned = true;
     actor.failing = false;
     actor.closed = outcome.kind === 'done' && outcome.closed;
+  }
+}
+
+/** A history's last turn is one that failed. What cannot be read is passed over: it may be what makes the replay fail. */
+function endsFailing(chunks: readonly Uint8Array[]): boolean {
+  let failing = false;
+  for (const chunk of chunks) {
+    for (const { body } of frames(chunk)) {
+      const kind = kindOf(body);
+      if (kind === 'turn' || kind === 'turnFailed') failing = kind === 'turnFailed';
+    }
+  }
+  return failing;
+}
+
+function kindOf(body: Uint8Array): JournalEntry['kind'] | undefined {
+  try {
+    return unpackEntry(body).kind;
+  } catch {
+    return undefined;
   }
 }
 

@@ -597,7 +597,7 @@ export class Thread {
       offender,
       items.filter(({ live }) => live === offender),
     );
-    if (offender.retry === undefined)
+    if (offender.run.suspension === undefined)
       notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
     host.turnFailed(offender, cause, message);
     return notes;
