@@ -554,7 +554,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
         if (outcome.kind === 'answer') resolve(outcome.result);
         else if (outcome.kind === 'failure')
           refuse(
-            firstTurnFails(live) ??
+            nothingToAsk(live) ??
               new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT),
           );
         else
@@ -579,7 +579,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     ) {
       throw new QueryRejectedError(STATUS_CODES[status]);
     }
-    const early = firstTurnFails(live);
+    const early = nothingToAsk(live);
     if (early !== undefined) throw early;
   }
 
@@ -1157,10 +1157,13 @@ function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {
   return parent !== undefined || signal?.sender !== undefined;
 }
 
-/** Such a run has no state yet to ask for. */
-function firstTurnFails({ run, retry }: Live): RpcError | undefined {
+/** Such a run has no state yet to ask for, or ended before it had. */
+function nothingToAsk({ run, retry }: Live): Error | undefined {
+  if (run.turned) return undefined;
+  const status = statusOf(run);
+  if (status === 'TERMINATED') return new QueryRejectedError(STATUS_CODES[status]);
   const failure = retry?.message ?? run.suspension?.failure.message;
-  if (failure === undefined || run.turned) return undefined;
+  if (failure === undefined) return undefined;
   const text = `The first turn of workflow ${run.info.workflowId} fails, so there is nothing to ask yet: ${failure}`;
   return new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
 }

@@ -290,7 +290,8 @@ export class Thread {
       // The store cannot be read.
       return this.#settle(item, { kind: 'error', error: error as Error });
     }
-    if (envelope.kind !== 'query' && envelope.kind !== 'drop') live.batch = batch.no;
+    // A query may let a turn go first.
+    if (envelope.kind !== 'drop') live.batch = batch.no;
     live.usedIn = batch.no;
     batch.items.push(item);
     batch.envelopes.push(envelope);

@@ -155,7 +155,7 @@ export class Model {
     const execution = this.execution(step.id);
     const sure = call.status.kind !== 'unsure' && call.changes === execution.changes;
     if (step.kind === 'signal' && outcome.kind === 'ok' && outcome.value === true) this.count('duplicates');
-    if (!possible(step, outcome)) this.wrong(call, 'no such outcome is possible');
+    if (!possible(call, outcome)) this.wrong(call, 'no such outcome is possible');
     else if (sure && call.alone && outcome.kind !== 'unknown') this.#judge(execution, call, outcome);
     if (step.kind === 'query' && outcome.kind === 'ok')
       this.#seen(execution, call, outcome.value as string[]);
@@ -381,11 +381,13 @@ function changes(step: CallStep): boolean {
 }
 
 /** Whatever state the execution is in. */
-function possible(step: CallStep, outcome: Outcome): boolean {
+function possible({ step, firstRunId }: ModelCall, outcome: Outcome): boolean {
   if (outcome.kind === 'unexpected') return false;
   if (outcome.kind === 'failed') return sendsUpdate(step) || step.kind === 'ask';
   if (outcome.kind !== 'refused') return true;
   if (outcome.why === 'turn fails') return sendsUpdate(step) || step.kind === 'ask' || step.kind === 'query';
+  // It began a run, which ended before it took the update.
+  if (step.kind === 'updateWithStart' && outcome.why === 'aborted') return firstRunId !== undefined;
   // A start finds the way free or taken, and nothing that happens meanwhile gives it another answer.
   if (starts(step)) return outcome.why === 'already started';
   if (outcome.why === 'already started') return false;
