@@ -60,6 +60,8 @@ interface Loss {
   failure: Failure;
   /** The history says already that the turn fails. */
   noted: boolean;
+  /** The batch in which the run was ended from outside since. */
+  endedIn?: number;
 }
 
 /** A run's messages of the batch at hand; none when a turn is due without any: the first, or one tried again. */
@@ -167,17 +169,19 @@ export class Shard {
   #note(runNo: number, entry: JournalEntry, at: number): void {
     this.#turnNow(runNo);
     const actor = this.#actors.get(runNo);
-    if (actor?.closed) {
-      this.#replies.push({ at, after: actor.turnBatch, kind: 'closed' });
+    const loss = this.#lost.get(runNo);
+    const endedIn = actor?.closed ? actor.turnBatch : loss?.endedIn;
+    if (endedIn !== undefined) {
+      this.#replies.push({ at, after: endedIn, kind: 'closed' });
       return;
     }
     this.#journal(runNo, entry);
+    if (entry.kind === 'received') actor?.waiting.push(...entry.inputs);
+    if (entry.kind !== 'terminated' && entry.kind !== 'timedOut') return;
+    if (loss !== undefined) loss.endedIn = this.#batch.no;
     if (actor === undefined) return;
-    if (entry.kind === 'received') actor.waiting.push(...entry.inputs);
-    if (entry.kind === 'terminated' || entry.kind === 'timedOut') {
-      actor.closed = true;
-      actor.turnBatch = this.#batch.no;
-    }
+    actor.closed = true;
+    actor.turnBatch = this.#batch.no;
   }
 
   /** Lets a run's mailbox run before what comes next in the batch. */
@@ -225,8 +229,12 @@ export class Shard {
   #turn(mailbox: Mailbox): void {
     const { runNo, inputs, at } = mailbox;
     const actor = this.#actors.get(runNo);
-    if (actor === undefined) return this.#failTurn(mailbox, this.#lossOf(runNo));
-    if (actor.closed) return this.#refuseClosed(actor, mailbox);
+    if (actor === undefined) {
+      const loss = this.#lossOf(runNo);
+      if (loss.endedIn !== undefined) return this.#refuseClosed(mailbox, loss.endedIn);
+      return this.#failTurn(mailbox, loss);
+    }
+    if (actor.closed) return this.#refuseClosed(mailbox, actor.turnBatch);
     const taken = actor.waiting;
     this.#marker.turn(runNo);
     const outcome = this.#runTurn(
@@ -290,8 +298,8 @@ export class Shard {
   }
 
   /** The run had ended when these came: too late for them, and known only here. */
-  #refuseClosed(actor: Actor, { at }: Mailbox): void {
-    for (const index of at) this.#replies.push({ at: index, after: actor.turnBatch, kind: 'closed' });
+  #refuseClosed({ at }: Mailbox, endedIn: number): void {
+    for (const index of at) this.#replies.push({ at: index, after: endedIn, kind: 'closed' });
   }
 
   /**

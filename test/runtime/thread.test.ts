@@ -247,6 +247,24 @@ describe('thread', () => {
       expect(error).to.be.instanceOf(WorkflowFailedError).with.property('message', 'two');
     });
 
+    it('twice, right behind what makes its turn fail, and a signal after it: ended once, and nothing stands behind that', async () => {
+      const clock = new ManualClock();
+      const { test } = await faulty({ clock });
+      const handle = await test.start('collector');
+      const [failing, first, ...rest] = await Promise.allSettled([
+        handle.signal('failUntil', clock.now() + 3_600_000),
+        handle.terminate('one'),
+        handle.terminate('two'),
+        handle.signal('add', 1),
+      ]);
+      for (const { status } of [failing, first]) expect(status).to.equal('fulfilled');
+      for (const call of rest)
+        expect(call).to.have.property('reason').that.is.instanceOf(WorkflowNotFoundError);
+      expect((await eventTypes(handle)).at(-1)).to.equal('WorkflowExecutionTerminated');
+      expect(await ending(handle)).to.have.length(1);
+      expect(test.logs.filter(({ message }) => message.startsWith('Runtime:'))).to.deep.equal([]);
+    });
+
     it('of a run whose turn fails, with signals and updates that wait: it ends, they are told, nothing is tried again', async () => {
       const clock = new ManualClock();
       const { test } = await faulty({ clock });
