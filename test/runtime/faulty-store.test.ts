@@ -464,7 +464,7 @@ describe('faulty store', () => {
         write: (ops) => disk.write(ops),
         stats: () => disk.stats(),
         range(from, to, options) {
-          if (broken && from[0] === 'h'.charCodeAt(0)) throw new Error('unreadable (planned)');
+          if (broken && from[0] === 'r'.charCodeAt(0)) throw new Error('unreadable (planned)');
           return disk.range(from, to, options);
         },
       },
