@@ -49,6 +49,8 @@ interface Actor {
   turnBatch: number;
   /** At least one turn has succeeded. */
   turned: boolean;
+  /** The history says that the turn failed: that it succeeds now must be in there too, even if nothing came of it. */
+  failing: boolean;
   closed: boolean;
 }
 
@@ -56,16 +58,16 @@ interface Actor {
 interface Loss {
   cause: TurnFailureCause;
   failure: Failure;
+  /** The history says already that the turn fails. */
+  noted: boolean;
 }
 
-/** A run's messages of the batch at hand. */
+/** A run's messages of the batch at hand; none when a turn is due without any: the first, or one tried again. */
 interface Mailbox {
   runNo: number;
   inputs: Input[];
   /** Envelope index of each input. */
   at: number[];
-  /** A turn is due even without inputs: the first, or one tried again. */
-  due: 'start' | 'retry' | undefined;
 }
 
 export class Shard {
@@ -128,7 +130,6 @@ export class Shard {
         this.#hold(info.runNo, activation);
         this.#journal(info.runNo, { kind: 'started', time: this.#batch.now, info });
         const mailbox = this.#mailbox(info.runNo);
-        mailbox.due = 'start';
         for (const input of envelope.inputs) {
           mailbox.inputs.push(input);
           mailbox.at.push(at);
@@ -146,7 +147,7 @@ export class Shard {
       case 'recover':
         return this.#recover(envelope.runNo, envelope.frames);
       case 'retry':
-        this.#mailbox(envelope.runNo).due = envelope.first ? 'start' : 'retry';
+        this.#mailbox(envelope.runNo);
         return;
       case 'note':
         return this.#note(envelope.runNo, envelope.entry, at);
@@ -187,6 +188,13 @@ export class Shard {
     this.#turn(mailbox);
   }
 
+  /** What was sent before a query is part of what it sees, even if the process ended before a turn could take it. */
+  #catchUp(runNo: number): void {
+    const actor = this.#actors.get(runNo);
+    if (actor?.turned && actor.waiting.length > 0 && !actor.failing) this.#mailbox(runNo);
+    this.#turnNow(runNo);
+  }
+
   #hold(runNo: number, activation: Activation): Actor {
     const actor: Actor = {
       runNo,
@@ -196,6 +204,7 @@ export class Shard {
       waiting: [],
       turnBatch: 0,
       turned: false,
+      failing: false,
       closed: false,
     };
     this.#actors.set(runNo, actor);
@@ -205,7 +214,7 @@ export class Shard {
   #mailbox(runNo: number): Mailbox {
     let mailbox = this.#mailboxes.get(runNo);
     if (mailbox === undefined) {
-      mailbox = { runNo, inputs: [], at: [], due: undefined };
+      mailbox = { runNo, inputs: [], at: [] };
       this.#mailboxes.set(runNo, mailbox);
     }
     return mailbox;
@@ -231,8 +240,9 @@ export class Shard {
       return this.#failTurn(mailbox, {
         cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
         failure: outcome.failure,
+        noted: actor.failing,
       });
-    if (outcome.worked) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
+    if (outcome.worked || actor.failing) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
     actor.closed = outcome.closed;
     for (const { id, failure } of outcome.rejected) {
       const index = inputs.findIndex((input) => input.kind === 'update' && input.id === id);
@@ -243,6 +253,7 @@ export class Shard {
   #journalTurn(actor: Actor, { runNo, inputs, at }: Mailbox, accepted: Input[], commands: Command[]): void {
     const taken = actor.waiting.length;
     actor.waiting = [];
+    actor.failing = false;
     actor.turnBatch = this.#batch.no;
     const entry: Extract<JournalEntry, { kind: 'turn' }> = {
       kind: 'turn',
@@ -288,25 +299,25 @@ export class Shard {
    * durable as received (updates stay with the host, which has promised nothing for them yet) and the turn is tried again.
    * What comes behind it in the same batch waits with it, and is no failure of its own.
    */
-  #failTurn({ runNo, inputs, at, due }: Mailbox, loss: Loss): void {
+  #failTurn({ runNo, inputs, at }: Mailbox, { cause, failure, noted }: Loss): void {
     this.#actors.delete(runNo);
-    this.#lost.set(runNo, loss);
+    this.#lost.set(runNo, { cause, failure, noted: true });
     const time = this.#batch.now;
     const received = inputs.filter((input) => input.kind !== 'update');
     if (received.length > 0) this.#journal(runNo, { kind: 'received', time, inputs: received });
     const updates = at.filter((_, i) => inputs[i]!.kind === 'update');
-    const earlier = this.#failures.find((failure) => failure.runNo === runNo);
+    const earlier = this.#failures.find((failed) => failed.runNo === runNo);
     if (earlier !== undefined) {
       earlier.updates.push(...updates);
       return;
     }
-    if (due !== 'retry') this.#journal(runNo, { kind: 'turnFailed', time, ...loss });
-    this.#failures.push({ runNo, ...loss, updates });
+    if (!noted) this.#journal(runNo, { kind: 'turnFailed', time, cause, failure });
+    this.#failures.push({ runNo, cause, failure, updates });
   }
 
   #lossOf(runNo: number): Loss {
-    const unknown = { message: `Run ${runNo} is not held by this thread` };
-    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure: unknown };
+    const failure = { message: `Run ${runNo} is not held by this thread` };
+    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure, noted: false };
   }
 
   #journal(runNo: number, entry: JournalEntry, notable = isNotable(entry)): void {
@@ -331,8 +342,7 @@ export class Shard {
 
   #query({ runNo, name, args, frames }: Extract<Envelope, { kind: 'query' }>, at: number): void {
     if (frames !== undefined) return this.#stacks(runNo, frames, at);
-    // What was sent before the query is part of what it sees.
-    this.#turnNow(runNo);
+    this.#catchUp(runNo);
     const actor = this.#actors.get(runNo);
     if (actor === undefined) {
       this.#replies.push({ at, after: 0, kind: 'failure', failure: this.#lossOf(runNo).failure });
@@ -392,6 +402,7 @@ export class Shard {
       this.#lost.set(runNo, {
         cause: 'NON_DETERMINISTIC_ERROR',
         failure: this.#sandbox.realm.toFailure(error),
+        noted: endsFailing(chunks),
       });
     }
   }
@@ -404,6 +415,7 @@ export class Shard {
     if (actor === undefined) throw new Error(`The history of run ${runNo} does not begin with its start`);
     if (entry.kind === 'turn') this.#replayTurn(actor, entry);
     if (entry.kind === 'received') actor.waiting.push(...entry.inputs);
+    if (entry.kind === 'turnFailed') actor.failing = true;
     if (entry.kind === 'terminated' || entry.kind === 'timedOut') actor.closed = true;
     actor.events += events;
     actor.bytes += bytes;
@@ -422,7 +434,28 @@ export class Shard {
     const failure = outcome.kind === 'failed' ? outcome.failure : undefined;
     compareCommands({ recorded: entry.commands, produced, failure, events: actor.events, entry });
     actor.turned = true;
+    actor.failing = false;
     actor.closed = outcome.kind === 'done' && outcome.closed;
+  }
+}
+
+/** A history's last turn is one that failed. What cannot be read is passed over: it may be what makes the replay fail. */
+function endsFailing(chunks: readonly Uint8Array[]): boolean {
+  let failing = false;
+  for (const chunk of chunks) {
+    for (const { body } of frames(chunk)) {
+      const kind = kindOf(body);
+      if (kind === 'turn' || kind === 'turnFailed') failing = kind === 'turnFailed';
+    }
+  }
+  return failing;
+}
+
+function kindOf(body: Uint8Array): JournalEntry['kind'] | undefined {
+  try {
+    return unpackEntry(body).kind;
+  } catch {
+    return undefined;
   }
 }
 

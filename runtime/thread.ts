@@ -515,8 +515,10 @@ export class Thread {
     const offender = this.#offender(items, death);
     this.#deathsInARow++;
     if (offender === undefined) this.#oneByOne = items.length;
-    this.#queue.unshift(...items.flatMap((item) => this.#again(item, offender, death)));
-    if (offender !== undefined) this.#queue.unshift(...this.#failOffender(items, offender, death));
+    const again = items.flatMap((item) => this.#again(item, offender, death));
+    // Takes what must wait out of the queue.
+    const notes = offender === undefined ? [] : this.#failOffender(items, offender, death);
+    this.#queue = notes.concat(again, this.#queue);
   }
 
   /** Nothing marked means that the thread died between turns; then messages are sent one at a time to find out. */
@@ -595,7 +597,7 @@ export class Thread {
       offender,
       items.filter(({ live }) => live === offender),
     );
-    if (offender.retry === undefined)
+    if (offender.run.suspension === undefined)
       notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
     host.turnFailed(offender, cause, message);
     return notes;

@@ -226,11 +226,24 @@ class Audit {
 
   // ----- calls -------------------------------------------------------------------------------------------------
 
+  /** Its update may be that of another call, and its run then that of another start. */
+  #mayAttach(call: ModelCall): boolean {
+    const { step, settled = Number.POSITIVE_INFINITY, again } = call;
+    if (again || !sendsUpdate(step)) return again;
+    return this.#execution.calls.some(
+      (other) =>
+        other !== call &&
+        sendsUpdate(other.step) &&
+        other.step.updateId === step.updateId &&
+        other.issued < settled,
+    );
+  }
+
   #auditCall(call: ModelCall): void {
     const { step, firstRunId } = call;
     const outcome = call.outcome!;
     if (step.kind === 'start' && outcome.kind === 'ok') this.#auditStart(call, outcome.value as string);
-    if (firstRunId !== undefined && !call.again) this.#auditStart(call, firstRunId);
+    if (firstRunId !== undefined && !this.#mayAttach(call)) this.#auditStart(call, firstRunId);
     if (step.kind === 'signal' || step.kind === 'signalWithStart') this.#auditSignal(call, step, outcome);
     if (sendsUpdate(step) || step.kind === 'ask') this.#auditUpdate(call, step, outcome);
     // startUpdate also returns when the update was rejected.

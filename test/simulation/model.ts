@@ -259,11 +259,10 @@ export class Model {
     const { status } = call;
     const failed = outcome.kind === 'failed' ? outcome.why : undefined;
     const waits = step.name === 'putSlowly' || step.name === 'putByActivity';
-    if (waits && status.kind === 'open' && status.cancelled) {
-      // An earlier one with this id may have ended before the cancellation.
-      if (!call.again) must('cancelled or refused', failed === 'cancelled' || failed === 'Refused');
-      return;
-    }
+    // The chain may have had it before, in a run that was cancelled or that ended before it: it is answered as then.
+    if (waits && call.again) return;
+    if (waits && status.kind === 'open' && status.cancelled)
+      return must('cancelled or refused', failed === 'cancelled' || failed === 'Refused');
     if (step.what.startsWith('bad')) must('rejected', failed === 'Refused');
     else if (step.name === 'putFailing') must('failed', failed === 'Told');
     else must('a number', outcome.kind === 'ok' && typeof outcome.value === 'number');

@@ -12,7 +12,7 @@ import { auditRelays } from './audit.js';
 import { outcomeOf } from './calls.js';
 import { type Execution, Model, type ModelCall, sendsUpdate } from './model.js';
 import { factsOf, neighboursOf, type RunAnswers } from './run-facts.js';
-import type { CallStep, StartStep, Step } from './steps.js';
+import { type CallStep, printed, type StartStep, type Step } from './steps.js';
 
 const LIMITS = { activationsPerThreadMax: 3, journalBytesMax: 3_000, batchMessagesMax: 12 };
 /** Real time after which a call that can be answered counts as lost, ms. */
@@ -217,12 +217,14 @@ class Simulation {
 
   async #settle(): Promise<void> {
     for (;;) {
-      const calls = [...this.#underWay].filter(([, step]) => !this.#isHeld(step)).map(([answer]) => answer);
+      const calls = [...this.#underWay].filter(([, step]) => !this.#isHeld(step));
       if (calls.length === 0) return;
       const lost = Symbol('lost');
-      const outcome = await Promise.race([Promise.all(calls), later(PATIENCE_MS, lost)]);
+      const answers = Promise.all(calls.map(([answer]) => answer));
+      const outcome = await Promise.race([answers, later(PATIENCE_MS, lost)]);
       if (outcome !== lost) continue;
-      this.#model.trouble('runtime', `${calls.length} calls are not answered`);
+      for (const [answer, step] of calls)
+        if (this.#underWay.has(answer)) this.#model.trouble(step.id, `not answered: ${printed(step)}`);
       return this.#underWay.clear();
     }
   }
