@@ -325,8 +325,9 @@ describe('runs', () => {
   });
 
   it('messages for one that was loaded: found without the store, until it leaves memory', async () => {
-    const disk = await journalOnly();
-    await open(disk).compactor.run();
+    const disk = openMemoryStore();
+    await writeJournal(disk, [[started(1, 'one'), turn(1)]]);
+    await open(disk, [1]).compactor.run();
     let gets = 0;
     const runs = new Runs({
       get: (key) => {
