@@ -896,7 +896,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   turnSucceeded(live: Live): void {
     const { retry } = live;
-    if (!retry?.trying) return;
+    if (retry === undefined) return;
+    retry.stop();
     live.retry = undefined;
     if (retry.noted) this.#enqueueRetry(live);
     this.#release(live);
@@ -915,7 +916,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.retry?.stop();
     const stop = this.#parts.clock.after(delay, () => this.#retry(live));
     const nextAt = this.#parts.clock.now() + delay;
-    live.retry = { attempt, nextAt, message, stop, trying: false, noted: false };
+    live.retry = { attempt, nextAt, message, stop, noted: false };
     if (live.run.suspension !== undefined) Object.assign(live.run.suspension, { attempt, nextAt });
   }
 
@@ -929,7 +930,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   #retry(live: Live): void {
     if (this.#closing || live.retry === undefined || live.run.closed) return;
-    live.retry.trying = true;
     this.#enqueueRetry(live);
     this.#release(live);
   }
