@@ -16,7 +16,7 @@ import type { Row } from './report.js';
 import { type Answer, FEW, type Order, type Round } from './scale-child.js';
 
 const ASKS = { quick: 2, full: 5 };
-const ROUNDS = { quick: 4, full: 12 };
+const ROUNDS = { quick: 9, full: 15 };
 const MEASURE_MS = 1_000;
 const ANSWER_MS_MAX = 3_000;
 const MEMORY_MIB_MAX = 1_024;
