@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '../runtime/client/index.js';
-import { type Limits, Runtime } from '../runtime/index.js';
+import { Runtime, type RuntimeOptions } from '../runtime/index.js';
 import * as activities from './activities.js';
 import type { Floors } from './floors.js';
 import { ROOT } from './machine.js';
@@ -26,12 +26,18 @@ export interface Bench {
   quick: boolean;
   pace: Pace;
   floors: Floors;
+  /** How many open executions scale.ts makes. */
+  executions: number;
+  /** How long longrun.ts runs. */
+  minutes: number;
   /** An empty folder on the disk that is measured. */
   folder(name: string): string;
 }
 
 export interface Workload {
   name: string;
+  /** It takes minutes, so it is not among those that run when none is named. */
+  onlyWhenNamed?: boolean;
   run(bench: Bench): Promise<Row[]>;
 }
 
@@ -41,7 +47,7 @@ const WORKFLOWS = fileURLToPath(new URL('../../bench/workflows.ts', import.meta.
 /** A runtime as a user opens it: everything at its default but where the store is. */
 export function openRuntime(
   folder: string,
-  options: { threads?: number; limits?: Partial<Limits> } = {},
+  options: Pick<RuntimeOptions, 'threads' | 'limits' | 'namespaces'> = {},
 ): Promise<Runtime> {
   return Runtime.open({ path: folder, workflowsPath: WORKFLOWS, activities, ...options });
 }

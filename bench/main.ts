@@ -4,6 +4,9 @@
  *   npm run bench                        a few minutes, medians of 3 repetitions
  *   npm run bench -- --quick             under a minute, one repetition
  *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
+ *   npm run bench -- --only scale        one of those that take minutes and run only when named: scale, growth, disk, longrun
+ *                     --executions N     how many open executions scale makes, default 1,000,000
+ *                     --minutes M        how long longrun runs, default 20
  *   npm run bench -- --json FILE         the JSON also to FILE
  *   npm run bench -- --write-readme      the tables also into bench/README.md
  *   npm run bench -- --profile           no measurements, but where the time of a message goes
@@ -14,8 +17,11 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { openFolders, type Workload } from './bench.js';
+import { disk } from './disk.js';
 import { Floors } from './floors.js';
+import { growth } from './growth.js';
 import { hot } from './hot.js';
+import { longrun } from './longrun.js';
 import { machine } from './machine.js';
 import { FULL, QUICK } from './measure.js';
 import { memory } from './memory.js';
@@ -23,11 +29,24 @@ import { profileStages } from './profile.js';
 import { query } from './query.js';
 import { recovery } from './recovery.js';
 import { json, markdown, type Report, type Row, writeReadme, writeResults } from './report.js';
+import { scale } from './scale.js';
 import { signal } from './signal.js';
 import { update } from './update.js';
 import { workflow } from './workflow.js';
 
-const WORKLOADS: readonly Workload[] = [signal, update, query, hot, workflow, recovery, memory];
+const WORKLOADS: readonly Workload[] = [
+  signal,
+  update,
+  query,
+  hot,
+  workflow,
+  recovery,
+  memory,
+  scale,
+  growth,
+  disk,
+  longrun,
+];
 const FLOORS = 'floors';
 
 const { values: options } = parseArgs({
@@ -37,6 +56,8 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
     'write-readme': { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
+    executions: { type: 'string', default: '1000000' },
+    minutes: { type: 'string', default: '20' },
   },
 });
 
@@ -56,7 +77,10 @@ async function profile(quick: boolean): Promise<void> {
   const folders = openFolders();
   const floors = new Floors(folders.folder(FLOORS));
   try {
-    const stages = await profileStages({ quick, pace, floors, folder: folders.folder }, pace.measureMs);
+    const stages = await profileStages(
+      { quick, pace, floors, ...sizes(), folder: folders.folder },
+      pace.measureMs,
+    );
     process.stdout.write(`${stages}\n`);
   } finally {
     await floors.close();
@@ -70,7 +94,7 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
     if (!names.includes(name))
       throw new Error(`There is no workload '${name}'. There are: ${names.join(', ')}`);
   }
-  const wanted = (name: string) => only === undefined || only.includes(name);
+  const wanted = (name: string, onlyWhenNamed = false) => only?.includes(name) ?? !onlyWhenNamed;
   const begun = performance.now();
   const onMachine = machine();
   const pace = quick ? QUICK : FULL;
@@ -84,9 +108,10 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
   try {
     const floorRows = wanted(FLOORS) ? await timed(FLOORS, () => floors.table(pace.measureMs / 2)) : [];
     const rows: Row[] = [];
-    for (const { name, run } of WORKLOADS) {
-      if (!wanted(name)) continue;
-      rows.push(...(await timed(name, () => run({ quick, pace, floors, folder: folders.folder }))));
+    for (const { name, onlyWhenNamed, run } of WORKLOADS) {
+      if (!wanted(name, onlyWhenNamed)) continue;
+      const given = { quick, pace, floors, ...sizes(), folder: folders.folder };
+      rows.push(...(await timed(name, () => run(given))));
     }
     return {
       schema: 1,
@@ -105,6 +130,15 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
     folders.remove();
     process.off('SIGINT', interrupted);
   }
+}
+
+function sizes(): { executions: number; minutes: number } {
+  const number = (name: 'executions' | 'minutes', least: number): number => {
+    const value = Number(options[name]);
+    if (value >= least) return value;
+    throw new Error(`--${name} must be a number of at least ${least}, got '${options[name]}'`);
+  };
+  return { executions: Math.floor(number('executions', 50_000)), minutes: number('minutes', 1) };
 }
 
 async function timed<T>(name: string, fn: () => Promise<T>): Promise<T> {

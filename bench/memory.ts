@@ -6,8 +6,9 @@
  */
 import type { Bench, Workload } from './bench.js';
 import { runChild } from './child.js';
+import type { Footprint } from './footprint.js';
 import { spread } from './measure.js';
-import type { Footprint, Order } from './memory-child.js';
+import type { Order } from './memory-child.js';
 import type { SizeRow } from './report.js';
 
 const HELD = { few: 2_000, many: { quick: 7_000, full: 12_000 } };

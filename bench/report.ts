@@ -32,7 +32,31 @@ export interface SizeRow {
   bytes: Spread;
 }
 
-export type Row = LoadRow | TimeRow | SizeRow;
+/** A figure with a unit of its own and, where there is a goal, the most that it should be. */
+export interface FigureRow {
+  kind: 'figure';
+  workload: string;
+  what: string;
+  value: Spread;
+  unit: 'ms' | 'us' | 'MiB' | 'bytes' | 'per second' | 'x';
+  most: number | undefined;
+}
+
+/** How something went during a long run: its mean over the first third, and over the last. */
+export interface TrendRow {
+  kind: 'trend';
+  workload: string;
+  what: string;
+  unit: FigureRow['unit'];
+  /** One value a slice of the run. */
+  slices: readonly number[];
+  first: number;
+  last: number;
+  /** The most that last / first should be. */
+  most: number | undefined;
+}
+
+export type Row = LoadRow | TimeRow | SizeRow | FigureRow | TrendRow;
 
 export interface FloorRow {
   what: string;
@@ -84,6 +108,14 @@ export function markdown(report: Report): string {
       ),
     );
   }
+  const figures = rows.filter((row) => row.kind === 'figure');
+  if (figures.length > 0)
+    sections.push(table(['what', 'figure', 'unit', 'at most'], figures.map(figureCells)));
+  const trends = rows.filter((row) => row.kind === 'trend');
+  if (trends.length > 0)
+    sections.push(
+      table(['what', 'first third', 'last third', 'unit', 'last / first', 'at most'], trends.map(trendCells)),
+    );
   return sections.join('\n\n');
 }
 
@@ -118,6 +150,21 @@ function timeCells(row: TimeRow): string[] {
   return [row.what, spreadOf(row.ms, ms), row.floor === undefined ? '' : floorCell(row.floor), ratioOf(row)];
 }
 
+function figureCells({ what, value, unit, most }: FigureRow): string[] {
+  return [what, spreadOf(value, plain), unit, most === undefined ? '' : plain(most)];
+}
+
+function trendCells({ what, first, last, unit, most }: TrendRow): string[] {
+  return [
+    what,
+    plain(first),
+    plain(last),
+    unit,
+    (last / first).toFixed(2),
+    most === undefined ? '' : `${most}`,
+  ];
+}
+
 function floorCell({ what, unit, value }: LoadRow['floor']): string {
   return unit === 'ms' ? `${spreadOf(value, ms)} ms (${what})` : `${spreadOf(value, whole)} / s (${what})`;
 }
@@ -139,6 +186,10 @@ function spreadOf({ median, min, max }: Spread, format: (value: number) => strin
 
 function whole(value: number): string {
   return Math.round(value).toLocaleString('en-US');
+}
+
+function plain(value: number): string {
+  return Math.abs(value) < 10 ? value.toFixed(2) : whole(value);
 }
 
 function ms(value: number): string {
@@ -166,7 +217,9 @@ export function writeResults(report: Report): void {
 }
 
 export function json(report: Report): string {
-  const rows = report.rows.map((row) => (row.kind === 'size' ? row : { ...row, ratio: ratio(row) }));
+  const rows = report.rows.map((row) =>
+    row.kind === 'load' || row.kind === 'time' ? { ...row, ratio: ratio(row) } : row,
+  );
   return `${JSON.stringify({ ...report, rows }, undefined, 2)}\n`;
 }
 

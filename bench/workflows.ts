@@ -7,6 +7,7 @@ export const increment = wf.defineUpdate<number, [number]>('increment');
 export const incrementChecked = wf.defineUpdate<number, [number]>('incrementChecked');
 export const total = wf.defineQuery<number>('total');
 export const collectGarbage = wf.defineSignal('collectGarbage');
+export const note = wf.defineSignal<[string]>('note');
 
 const { echo } = wf.proxyActivities<typeof activities>({ startToCloseTimeout: '1 minute' });
 
@@ -44,4 +45,22 @@ export async function collector(): Promise<void> {
     (globalThis as { gc?: () => void }).gc?.();
   });
   await wf.condition(() => false);
+}
+
+/** Takes notes and keeps none of them. */
+export async function notes(): Promise<void> {
+  wf.setHandler(note, () => undefined);
+  await wf.condition(() => false);
+}
+
+/** An entity that has done its work after so many signals. */
+export async function page(lines: number): Promise<number> {
+  let written = 0;
+  wf.setHandler(add, () => {
+    written += 1;
+  });
+  wf.setHandler(increment, (by) => written + by);
+  wf.setHandler(total, () => written);
+  await wf.condition(() => written >= lines);
+  return written;
 }

@@ -3,7 +3,8 @@
  *
  *   j seq                      journal value
  *   r run                      run record
- *   h run seq                  history chunk: frames of the run up to journal value seq
+ *   r run seq                  history chunk: frames of the run up to journal value seq. Beside the record, because the two are
+ *                              written and read together: one page of the store instead of two
  *   w namespace 0 workflowId   number of the latest run
  *   i runId                    number of the run
  *   t due run kind seq         due time: timer, turn retry, run timeout, first turn
@@ -65,7 +66,7 @@ export type Span = readonly [from: Uint8Array, to: Uint8Array];
 export const keys = {
   journal: (seq: number) => numbers('j', [seq]),
   run: (runNo: number) => numbers('r', [runNo]),
-  history: (runNo: number, seq: number) => numbers('h', [runNo, seq]),
+  history: (runNo: number, seq: number) => numbers('r', [runNo, seq]),
   workflow: (namespace: string, workflowId: string) => text('w', `${namespace}\0${workflowId}`),
   runId: (runId: string) => text('i', runId),
   due: (at: number, runNo: number, kind: DueKind, seq: number) =>
@@ -95,9 +96,9 @@ export function readEnded(key: Uint8Array): { closeTime: number; runNo: number }
   return { closeTime: readNumber(numbersOnly, 0), runNo: readNumber(numbersOnly, 1) };
 }
 
-/** The history of a run. */
+/** The history of a run, without its record. */
 export function historyOfRun(runNo: number): Span {
-  return [keys.history(runNo, 0), keys.history(runNo + 1, 0)];
+  return [keys.history(runNo, 0), keys.run(runNo + 1)];
 }
 
 /** All rows that a run has beside its record and the ways to find it. */

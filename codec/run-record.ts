@@ -2,8 +2,9 @@
  * The run record: what the store keeps about a run beside its history, so that it can be found, described and woken
  * without reading that history.
  *
- * Owns: its shape and packed form. Everything in it is derived from the run's journal entries up to `through`; what came
+ * Owns: its shape, and the packed form of what stands beside it (activities, outbox, outcomes of updates). Everything in it is derived from the run's journal entries up to `through`; what came
  * after that stands in the journal and is applied when the store is opened.
+ * Does not own: the record's own packed form (packed/run-record.ts).
  */
 import { Packr } from 'msgpackr';
 import type { Failure } from './failure.js';
@@ -17,6 +18,8 @@ import type {
   StartInfo,
   TurnFailureCause,
 } from './journal-entry.js';
+
+export { packRunRecord, unpackRunRecord } from './packed/run-record.js';
 
 /** A start without its arguments, which only the history keeps. */
 export type RunInfo = Omit<StartInfo, 'args'>;
@@ -113,8 +116,6 @@ export type UpdateOutcome = { result: Payload } | { failure: Failure };
 
 const packr = new Packr({ useRecords: false });
 
-export const packRunRecord = (record: RunRecord): Uint8Array => packr.pack(record);
-export const unpackRunRecord = (bytes: Uint8Array): RunRecord => packr.unpack(bytes) as RunRecord;
 export const packActivityRecord = (record: ActivityRecord): Uint8Array => packr.pack(record);
 export const unpackActivityRecord = (bytes: Uint8Array): ActivityRecord =>
   packr.unpack(bytes) as ActivityRecord;

@@ -42,14 +42,25 @@ export class MinHeap<T> {
     }
   }
 
-  /** Drops all items that are not to be kept. O(n). */
+  /** Drops all items that are not to be kept. O(n log n). */
   retain(keep: (item: T) => boolean): void {
-    const kept = this.#items
-      .filter(keep)
-      .sort((a, b) => (this.#before(a, b) ? -1 : this.#before(b, a) ? 1 : 0));
-    // A sorted list is a heap.
+    const kept = this.#items.filter(keep);
     this.#items.length = 0;
     for (const item of kept) this.#items.push(item);
+    this.#sort();
+  }
+
+  /** Keeps the first `count` items. Returns the first of the others. O(n log n). */
+  truncate(count: number): T | undefined {
+    this.#sort();
+    const next = this.#items[count];
+    this.#items.length = Math.min(count, this.#items.length);
+    return next;
+  }
+
+  /** A sorted list is a heap. */
+  #sort(): void {
+    this.#items.sort((a, b) => (this.#before(a, b) ? -1 : this.#before(b, a) ? 1 : 0));
   }
 
   #swap(a: number, b: number): void {

@@ -71,10 +71,14 @@ export class Runs {
   }
 
   latest(namespace: string, workflowId: string): Live | undefined {
-    const inMemory = this.#latest.get(idKey(namespace, workflowId));
+    const key = idKey(namespace, workflowId);
+    const inMemory = this.#latest.get(key);
     if (inMemory !== undefined) return inMemory;
     const value = this.#store.get(keys.workflow(namespace, workflowId));
-    return value === undefined ? undefined : this.get(unpackNumber(value));
+    const live = value === undefined ? undefined : this.get(unpackNumber(value));
+    // The next message for it need not ask the store again: that costs as much as all else that is done to find a run.
+    if (live !== undefined) this.#latest.set(key, live);
+    return live;
   }
 
   byRunId(runId: string): Live | undefined {

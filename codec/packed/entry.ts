@@ -42,7 +42,8 @@ import {
 
 const headers = record(bytes);
 
-const retryState = oneOf<RetryState>({
+/** Whether what failed is tried again, and if not, why. */
+export const retryState = oneOf<RetryState>({
   IN_PROGRESS: 0,
   NON_RETRYABLE_FAILURE: 1,
   TIMEOUT: 2,

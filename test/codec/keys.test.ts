@@ -48,7 +48,6 @@ describe('keys', () => {
     const samples = {
       j: keys.journal(2 ** 53 - 1),
       r: keys.run(1),
-      h: keys.history(1, 2),
       w: keys.workflow('default', 'id'),
       i: keys.runId('id'),
       t: keys.due(1, 2, 'timer', 3),
@@ -71,6 +70,15 @@ describe('keys', () => {
       fc.property(fc.nat(), number, (runNo, seq) => {
         expect(compare(keys.activity(runNo, 0), keys.activity(runNo, seq))).to.be.at.most(0);
         expect(compare(keys.activity(runNo, seq), keys.activity(runNo + 1, 0))).to.equal(-1);
+      }),
+    );
+  });
+
+  it('history of a run: stands right behind its record, before the next record', () => {
+    fc.assert(
+      fc.property(fc.nat(), number, (runNo, seq) => {
+        expect(compare(keys.run(runNo), keys.history(runNo, seq))).to.equal(-1);
+        expect(compare(keys.history(runNo, seq), keys.run(runNo + 1))).to.equal(-1);
       }),
     );
   });
@@ -105,6 +113,7 @@ describe('keys', () => {
           keys.delivery(runNo, 'message', seq),
         ])
           expect(within(rowsOfRun(other), key)).to.equal(other === runNo);
+        expect(within(rowsOfRun(other), keys.run(runNo))).to.equal(false);
         for (const key of [keys.update(runNo, id), keys.request(runNo, id)])
           expect(within(rowsOfChain(other), key)).to.equal(other === runNo);
       }),

@@ -14,6 +14,7 @@ function agenda(
     stands?: (due: Due) => boolean;
     isSettled?: (due: Due) => boolean;
     beforeScan?: () => Promise<void>;
+    entriesMax?: number;
   } = {},
 ) {
   const clock = new ManualClock();
@@ -31,6 +32,7 @@ function agenda(
     isSettled: parts.isSettled ?? (() => false),
     beforeScan: parts.beforeScan ?? (async () => undefined),
     onError: (error) => errors.push(error),
+    ...(parts.entriesMax === undefined ? {} : { entriesMax: parts.entriesMax }),
   });
   const timer = (seq: number, ms: number): Due => ({ at: clock.now() + ms, runNo: 1, kind: 'timer', seq });
   const store = (due: Due) =>
@@ -168,6 +170,67 @@ describe('agenda', () => {
     clock.advance(2_000);
     expect(woken.filter(({ seq }) => standing.has(seq))).to.have.length(600);
     expect(woken.every(({ late }) => late === 0)).to.equal(true);
+  });
+
+  describe('far more is due soon than memory is to hold (D8)', () => {
+    const LIMIT = 100;
+    const COUNT = 5_000;
+
+    it('in the store when it opens: each woken at its time, few at once in memory', async () => {
+      const { made, timer, store, woken, pass } = agenda({ entriesMax: LIMIT });
+      for (let seq = 0; seq < COUNT; seq++) await store(timer(seq, 1_000 + seq * 60));
+      made.start();
+      expect(made.size).to.equal(LIMIT);
+      let most = 0;
+      for (let second = 0; second < 320; second++) {
+        await pass(1_000, 20);
+        most = Math.max(most, made.size);
+      }
+      expect(new Set(woken.map(({ seq }) => seq)).size).to.equal(COUNT);
+      expect(Math.max(...woken.map(({ late }) => late))).to.be.below(20);
+      expect(most).to.be.at.most(2 * LIMIT);
+    });
+
+    it('all at the same time: all woken, a part a second', async () => {
+      const { made, timer, store, woken, pass } = agenda({ entriesMax: LIMIT });
+      for (let seq = 0; seq < 1_000; seq++) await store(timer(seq, 1_000));
+      made.start();
+      await pass(12_000, 100);
+      expect(new Set(woken.map(({ seq }) => seq)).size).to.equal(1_000);
+    });
+
+    it('many that are due already and stay: those after them are woken all the same', async () => {
+      const { made, timer, store, woken, pass } = agenda({ entriesMax: LIMIT, stands: () => true });
+      for (let seq = 0; seq < 3 * LIMIT; seq++) await store(timer(seq, -1_000 + seq));
+      await store(timer(COUNT, 20_000));
+      made.start();
+      await pass(21_000, 100);
+      expect(woken.find(({ seq }) => seq === COUNT)?.late).to.equal(0);
+    });
+
+    it('added one after the other, and saved when the store is brought up to date: each woken, few in memory', async () => {
+      const unsaved: Due[] = [];
+      const rig = agenda({
+        entriesMax: LIMIT,
+        beforeScan: async () => {
+          for (const due of unsaved.splice(0)) await rig.store(due);
+        },
+      });
+      const { made, timer, woken, pass } = rig;
+      made.start();
+      let most = 0;
+      for (let i = 0; i < COUNT; i++) {
+        // In no order.
+        const seq = (i * 1_999) % COUNT;
+        const due = timer(seq, 5_000 + seq * 60);
+        unsaved.push(due);
+        made.add(due);
+        most = Math.max(most, made.size);
+      }
+      expect(most).to.be.at.most(2 * LIMIT);
+      await pass(330_000, 20);
+      expect(new Set(woken.map(({ seq }) => seq)).size).to.equal(COUNT);
+    });
   });
 
   it('closed: wakes nobody any more', () => {

@@ -1,7 +1,7 @@
 /** What is in the store when entries were moved (compactor.ts). That nothing is lost on the way is in runs.test.ts. */
 import { expect } from 'chai';
 import { frames, unpackEntry } from '../../codec/journal-entry.js';
-import { endOf, keys, readDueKind, readNumber, startOf } from '../../codec/keys.js';
+import { keys, readDueKind, readNumber } from '../../codec/keys.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
 import { Runs } from '../../runtime/runs.js';
@@ -9,6 +9,7 @@ import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store } from '../../runtime/store/store.js';
 import { refusing } from '../support/faulty.js';
 import { activity, type Entry, journalValue, signal, started, turn } from '../support/journal.js';
+import { keysOfKind } from '../support/rows-of-kind.js';
 import { eventually } from '../support/runtime.js';
 import { rejection } from '../support/store-rows.js';
 
@@ -51,16 +52,14 @@ function rig({ store = openMemoryStore(), journalBytesMax = 1e9 }: Parts = {}) {
   return { store, runs, committer, compactor, append, commit, errors };
 }
 
-const keysOf = (store: Store, letter: string): Uint8Array[] =>
-  Array.from(store.range(startOf(letter), endOf(letter)), ([key]) => key);
 const due = (store: Store): string[] =>
-  keysOf(store, 't').map(
+  keysOfKind(store, 't').map(
     (key) =>
       `${readDueKind(key)} ${readNumber(key, 3)} of run ${readNumber(key, 1)} at ${readNumber(key, 0)}`,
   );
 const counts = (store: Store): Record<string, number> =>
   Object.fromEntries(
-    ['j', 'r', 'h', 'w', 'i', 't', 'a', 'u', 's'].map((letter) => [letter, keysOf(store, letter).length]),
+    ['j', 'r', 'h', 'w', 'i', 't', 'a', 'u', 's'].map((letter) => [letter, keysOfKind(store, letter).length]),
   );
 
 const idle: Entry = [1, { kind: 'received', time: 2_000, inputs: [signal()] }];
@@ -166,10 +165,10 @@ describe('compactor', () => {
     meanwhile = () => append(idle);
     await compactor.run();
     await committer.settled();
-    expect(keysOf(store, 'j').map((key) => readNumber(key, 0))).to.include(2);
+    expect(keysOfKind(store, 'j').map((key) => readNumber(key, 0))).to.include(2);
     expect(runs.get(1)!.run.dirty).to.equal(true);
     await compactor.run();
-    expect(keysOf(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2]);
+    expect(keysOfKind(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2]);
     expect(runs.inMemory).to.equal(0);
   });
 
@@ -215,7 +214,7 @@ describe('compactor', () => {
     await commit(started(1, 'one'));
     for (let i = 0; i < 2_500; i++) await commit(idle);
     await compactor.run();
-    expect(keysOf(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2_501]);
-    expect(keysOf(store, 'h')).to.deep.equal([keys.history(1, 2_501)]);
+    expect(keysOfKind(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2_501]);
+    expect(keysOfKind(store, 'h')).to.deep.equal([keys.history(1, 2_501)]);
   });
 });

@@ -54,4 +54,15 @@ describe('heap', () => {
   it('empty: nothing to see and nothing to take', () => {
     expect([heapOf([]).peek(), heapOf([]).pop()]).to.deep.equal([undefined, undefined]);
   });
+
+  it('truncated: keeps the first ones and tells which would come next', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer()), fc.nat(20), (numbers, count) => {
+        const heap = heapOf(numbers);
+        const sorted = [...numbers].sort((a, b) => a - b);
+        expect(heap.truncate(count)).to.equal(sorted[count]);
+        expect(Array.from({ length: heap.size }, () => heap.pop())).to.deep.equal(sorted.slice(0, count));
+      }),
+    );
+  });
 });

@@ -6,7 +6,7 @@
  */
 import { expect } from 'chai';
 import type { Command } from '../../codec/journal-entry.js';
-import { endOf, keys, readNumber, startOf } from '../../codec/keys.js';
+import { keys, readNumber } from '../../codec/keys.js';
 import { WorkflowNotFoundError } from '../../runtime/client/index.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
@@ -19,6 +19,7 @@ import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store, WriteOp } from '../../runtime/store/store.js';
 import { noUnhandledRejections, refusing } from '../support/faulty.js';
 import { type Entry, signal, started, turn, update, writeJournal } from '../support/journal.js';
+import { keysOfKind } from '../support/rows-of-kind.js';
 import { eventually, type Handle, ManualClock, rejection, TestRuntime } from '../support/runtime.js';
 
 const HOUR = 3_600_000;
@@ -97,15 +98,13 @@ async function settle(clock: ManualClock): Promise<void> {
   await until(clock, () => left-- === 0);
 }
 
-const rows = (store: Store, letter: string): Uint8Array[] =>
-  Array.from(store.range(startOf(letter), endOf(letter)), ([key]) => key);
 const LETTERS = ['r', 'h', 'w', 'i', 'a', 'u', 's', 'e', 'g', 't'];
 const counts = (store: Store): Record<string, number> =>
   Object.fromEntries(
-    LETTERS.map((letter) => [letter, rows(store, letter).length]).filter(([, count]) => count !== 0),
+    LETTERS.map((letter) => [letter, keysOfKind(store, letter).length]).filter(([, count]) => count !== 0),
   );
 const numbersIn = (store: Store, letter: string): number[] =>
-  rows(store, letter).map((key) => readNumber(key, 0));
+  keysOfKind(store, letter).map((key) => readNumber(key, 0));
 
 function copyOf(store: Store): Store {
   const copy = openMemoryStore();
@@ -259,8 +258,8 @@ describe('retention', () => {
       first.compactor.noted(first.runs.get(1)!, 0);
       await first.compactor.run();
       await until(first.clock, () => first.retention.removed === 1);
-      expect(rows(store, 's')).to.deep.equal([keys.request(1, 'r'), keys.request(1, 's')]);
-      expect(rows(store, 'u')).to.deep.equal([keys.update(1, 'u'), keys.update(1, 'v')]);
+      expect(keysOfKind(store, 's')).to.deep.equal([keys.request(1, 'r'), keys.request(1, 's')]);
+      expect(keysOfKind(store, 'u')).to.deep.equal([keys.update(1, 'u'), keys.update(1, 'v')]);
       await first.retention.close();
       const closing = openMemoryStore();
       await writeJournal(closing, [[ended(2)]]);
@@ -287,7 +286,7 @@ describe('retention', () => {
       clock.advance(HOUR);
       await until(clock, () => retention.removed === 2);
       expect(counts(store)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1, s: 1 });
-      expect(rows(store, 's')).to.deep.equal([keys.request(3, 'r')]);
+      expect(keysOfKind(store, 's')).to.deep.equal([keys.request(3, 'r')]);
     });
 
     it('the run with the highest number was removed: a restart does not give that number again', async () => {
@@ -392,7 +391,7 @@ describe('retention', () => {
       expect(runs.get(1)).to.equal(undefined);
       expect(numbersIn(disk, 'g')).to.deep.equal([1]);
       expect(numbersIn(disk, 'h').filter((runNo) => runNo === 1)).to.have.length.above(40);
-      await until(clock, () => rows(disk, 'g').length === 0);
+      await until(clock, () => keysOfKind(disk, 'g').length === 0);
       expect(counts(disk)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1 });
       expect(Math.max(...sizes)).to.be.at.most(12);
       expect(sizes.length).to.be.above(10);
@@ -405,7 +404,7 @@ describe('retention', () => {
       const { clock } = open(store, { limits: { retentionBytesMax: 1 } });
       sizes.length = 0;
       clock.advance(HOUR);
-      await until(clock, () => counts(disk).r === 1 && rows(disk, 'g').length === 0);
+      await until(clock, () => counts(disk).r === 1 && keysOfKind(disk, 'g').length === 0);
       expect(sizes.length).to.be.above(20);
       expect(counts(disk)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1 });
     });
@@ -419,7 +418,7 @@ describe('retention', () => {
       const last = Math.max(...numbersIn(store, 'j'));
       const more = openMemoryStore();
       await writeJournal(more, [...full(3, 'one'), ...full(4, 'one'), [turn(2)]]);
-      const values = rows(more, 'j').map((key) => more.get(key)!);
+      const values = keysOfKind(more, 'j').map((key) => more.get(key)!);
       await store.write(
         values.map((value, i) => ({ kind: 'put', key: keys.journal(last + 1 + i), value }) as const),
       );
@@ -462,7 +461,7 @@ describe('retention', () => {
       const stopping = refusing(store, () => void instants.push(copyOf(store)));
       const { clock, retention } = open(stopping, { limits });
       clock.advance(HOUR);
-      await until(clock, () => retention.removed === 3 && rows(store, 'g').length === 0);
+      await until(clock, () => retention.removed === 3 && keysOfKind(store, 'g').length === 0);
       instants.push(copyOf(store));
       expect(instants.length).to.be.above(8);
       for (const [at, instant] of instants.entries()) {
@@ -470,7 +469,7 @@ describe('retention', () => {
         const again = open(instant, { limits, clock: new ManualClock(CLOSED_AT + HOUR) });
         await until(
           again.clock,
-          () => numbersIn(instant, 'r').length === 1 && rows(instant, 'g').length === 0,
+          () => numbersIn(instant, 'r').length === 1 && keysOfKind(instant, 'g').length === 0,
         );
         await again.retention.close();
         await again.compactor.run();
@@ -501,7 +500,7 @@ describe('retention', () => {
           for (const runNo of numbersIn(store, 'r'))
             expect(runs.get(runNo), `run ${runNo}`).to.not.equal(undefined);
           clock.advance(60_000);
-          await until(clock, () => numbersIn(store, 'r').length === 1 && rows(store, 'g').length === 0);
+          await until(clock, () => numbersIn(store, 'r').length === 1 && keysOfKind(store, 'g').length === 0);
           expectWholeRuns(store, whole);
           expect(Object.keys(counts(store)).sort(), `write ${failing}`).to.deep.equal(['h', 'i', 'r', 'w']);
         }
@@ -525,16 +524,16 @@ describe('retention', () => {
       const store = await disk();
       const first = open(store, { limits });
       first.clock.advance(HOUR);
-      await until(first.clock, () => rows(store, 'g').length === 1);
+      await until(first.clock, () => keysOfKind(store, 'g').length === 1);
       await first.retention.close();
-      const left = rows(store, 'h').length;
+      const left = keysOfKind(store, 'h').length;
       first.clock.advance(HOUR);
       await settle(first.clock);
-      expect(rows(store, 'h')).to.have.length(left);
-      expect(rows(store, 'g')).to.have.length(1);
+      expect(keysOfKind(store, 'h')).to.have.length(left);
+      expect(keysOfKind(store, 'g')).to.have.length(1);
       // The mark goes although nothing has a retention any more.
       const second = open(store, { limits, namespaces: {}, clock: first.clock });
-      await until(second.clock, () => rows(store, 'g').length === 0);
+      await until(second.clock, () => keysOfKind(store, 'g').length === 0);
       expect(numbersIn(store, 'h')).to.not.include(1);
     });
   });

@@ -324,6 +324,29 @@ describe('runs', () => {
     expect(runs.get(1)).to.equal(waited);
   });
 
+  it('messages for one that was loaded: found without the store, until it leaves memory', async () => {
+    const disk = openMemoryStore();
+    await writeJournal(disk, [[started(1, 'one'), turn(1)]]);
+    await open(disk, [1]).compactor.run();
+    let gets = 0;
+    const runs = new Runs({
+      get: (key) => {
+        gets++;
+        return disk.get(key);
+      },
+      range: (...args) => disk.range(...args),
+      write: (ops) => disk.write(ops),
+      stats: () => disk.stats(),
+      close: () => disk.close(),
+    });
+    const live = runs.latest('default', 'one')!;
+    gets = 0;
+    expect(runs.latest('default', 'one')).to.equal(live);
+    expect(gets).to.equal(0);
+    runs.forget(live);
+    expect(runs.latest('default', 'one')).to.not.equal(live);
+  });
+
   it('forgotten twice, and looked up in between: the second time does not concern the new one', async () => {
     const store = await journalOnly();
     const { compactor, runs } = open(store);
