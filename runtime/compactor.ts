@@ -197,7 +197,9 @@ function save(
     timer.saved = true;
     put(keys.due(timer.due, runNo, 'timer', seq), EMPTY);
   }
-  for (const seq of unsaved.activitiesRemoved) ops.push({ kind: 'remove', key: keys.activity(runNo, seq) });
+  // Of a run that no write has brought to the store, not even one that failed, there is nothing to remove.
+  if (!unsaved.isNew || unsaved.stale.length > 0)
+    for (const seq of unsaved.activitiesRemoved) ops.push({ kind: 'remove', key: keys.activity(runNo, seq) });
   for (const seq of unsaved.activitiesChanged) {
     const activity = run.activities.get(seq);
     if (activity === undefined) continue;

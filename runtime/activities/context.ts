@@ -37,39 +37,56 @@ export type ActivityLog = (
 
 const storage = new AsyncLocalStorage<Context>();
 
-export class Context {
+/** What a Context tells of its attempt; asked when its function asks. */
+export interface ContextSource {
   readonly info: ActivityInfo;
-  /** Aborted when the activity is cancelled, times out, or the runtime closes. */
   readonly cancellationSignal: AbortSignal;
-  /** Rejects with a CancelledFailure when the signal is aborted. */
-  readonly cancelled: Promise<never>;
-  readonly log: Record<
-    'trace' | 'debug' | 'info' | 'warn' | 'error',
-    (message: string, attributes?: Record<string, unknown>) => void
-  >;
-  readonly #beat: (details: unknown) => void;
+  beat(details: unknown): void;
+  log: ActivityLog;
+}
 
-  constructor(info: ActivityInfo, signal: AbortSignal, beat: (details: unknown) => void, log: ActivityLog) {
-    this.info = info;
-    this.cancellationSignal = signal;
-    this.#beat = beat;
-    this.cancelled = new Promise<never>((_, reject) => {
-      const fail = () => reject(new CancelledFailure(String(signal.reason ?? 'CANCELLED')));
-      if (signal.aborted) fail();
-      else signal.addEventListener('abort', fail, { once: true });
-    });
-    // Nobody has to wait for it.
-    this.cancelled.catch(() => undefined);
+type LogMethod = (message: string, attributes?: Record<string, unknown>) => void;
+
+export class Context {
+  readonly #source: ContextSource;
+  #info: ActivityInfo | undefined;
+  #cancelled: Promise<never> | undefined;
+  #log: Record<'trace' | 'debug' | 'info' | 'warn' | 'error', LogMethod> | undefined;
+
+  /** Made by the runtime, for each attempt. */
+  constructor(source: ContextSource) {
+    this.#source = source;
+  }
+
+  get info(): ActivityInfo {
+    this.#info ??= this.#source.info;
+    return this.#info;
+  }
+
+  /** Aborted when the activity is cancelled, times out, or the runtime closes. */
+  get cancellationSignal(): AbortSignal {
+    return this.#source.cancellationSignal;
+  }
+
+  /** Rejects with a CancelledFailure when the signal is aborted. */
+  get cancelled(): Promise<never> {
+    this.#cancelled ??= rejectedBy(this.cancellationSignal);
+    return this.#cancelled;
+  }
+
+  get log(): Record<'trace' | 'debug' | 'info' | 'warn' | 'error', LogMethod> {
     const line =
-      (level: Parameters<ActivityLog>[0]) => (message: string, attributes?: Record<string, unknown>) =>
-        log(level, message, attributes);
-    this.log = {
+      (level: Parameters<ActivityLog>[0]): LogMethod =>
+      (message, attributes) =>
+        this.#source.log(level, message, attributes);
+    this.#log ??= {
       trace: line('TRACE'),
       debug: line('DEBUG'),
       info: line('INFO'),
       warn: line('WARN'),
       error: line('ERROR'),
     };
+    return this.#log;
   }
 
   /** @throws IllegalStateError outside an activity */
@@ -89,7 +106,7 @@ export class Context {
 
   /** Shows that the attempt is alive; the next attempt can read `details`. Starts the heartbeat timeout anew. */
   heartbeat(details?: unknown): void {
-    this.#beat(details);
+    this.#source.beat(details);
   }
 
   /** Waits; rejects with a CancelledFailure when the activity is cancelled. */
@@ -100,6 +117,17 @@ export class Context {
     });
     return Promise.race([waited, this.cancelled]).finally(() => clearTimeout(timer));
   }
+}
+
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  const cancelled = new Promise<never>((_, reject) => {
+    const fail = () => reject(new CancelledFailure(String(signal.reason ?? 'CANCELLED')));
+    if (signal.aborted) fail();
+    else signal.addEventListener('abort', fail, { once: true });
+  });
+  // Nobody has to wait for it.
+  cancelled.catch(() => undefined);
+  return cancelled;
 }
 
 export function activityInfo(): ActivityInfo {
