@@ -2,8 +2,11 @@
  * The run record: what the store keeps about a run beside its history, so that it can be found, described and woken
  * without reading that history.
  *
- * Owns: its shape and packed form. Everything in it is derived from the run's journal entries up to `through`; what came
- * after that stands in the journal and is applied when the store is opened.
+ * Owns: its shape, and the shape and packed form of what the store keeps beside it: activities, outbox items, outcomes.
+ * Does not own: its packed form (packed/run-record.ts).
+ *
+ * Everything in it is derived from the run's journal entries up to `through`; what came after that stands in the journal and
+ * is applied when the store is opened.
  */
 import { Packr } from 'msgpackr';
 import type { Failure } from './failure.js';
@@ -113,8 +116,6 @@ export type UpdateOutcome = { result: Payload } | { failure: Failure };
 
 const packr = new Packr({ useRecords: false });
 
-export const packRunRecord = (record: RunRecord): Uint8Array => packr.pack(record);
-export const unpackRunRecord = (bytes: Uint8Array): RunRecord => packr.unpack(bytes) as RunRecord;
 export const packActivityRecord = (record: ActivityRecord): Uint8Array => packr.pack(record);
 export const unpackActivityRecord = (bytes: Uint8Array): ActivityRecord =>
   packr.unpack(bytes) as ActivityRecord;

@@ -9,7 +9,8 @@
  * Does not own: what is in a record (run.ts).
  */
 import { keys, readNumber, startOf } from '../codec/keys.js';
-import { packActivityRecord, packOutboxItem, packRunRecord, packUpdateOutcome } from '../codec/run-record.js';
+import { packRunRecord } from '../codec/packed/run-record.js';
+import { packActivityRecord, packOutboxItem, packUpdateOutcome } from '../codec/run-record.js';
 import type { Committer } from './committer.js';
 import type { Live } from './live.js';
 import type { Run } from './run.js';
@@ -197,9 +198,7 @@ function save(
     timer.saved = true;
     put(keys.due(timer.due, runNo, 'timer', seq), EMPTY);
   }
-  // Of a run that no write has brought to the store, not even one that failed, there is nothing to remove.
-  if (!unsaved.isNew || unsaved.stale.length > 0)
-    for (const seq of unsaved.activitiesRemoved) ops.push({ kind: 'remove', key: keys.activity(runNo, seq) });
+  for (const seq of unsaved.activitiesRemoved) ops.push({ kind: 'remove', key: keys.activity(runNo, seq) });
   for (const seq of unsaved.activitiesChanged) {
     const activity = run.activities.get(seq);
     if (activity === undefined) continue;

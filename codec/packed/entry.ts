@@ -42,7 +42,8 @@ import {
 
 const headers = record(bytes);
 
-const retryState = oneOf<RetryState>({
+/** Why an attempt was, or was not, followed by another. */
+export const retryState = oneOf<RetryState>({
   IN_PROGRESS: 0,
   NON_RETRYABLE_FAILURE: 1,
   TIMEOUT: 2,

@@ -4,6 +4,7 @@
  *   struct   uint with a bit for each field that is there, lowest first; then those fields, in the order of the schema
  *   variant  byte that says which member of a union; then its fields as a struct
  *   list     uint count; the items
+ *   pair     both values
  *
  * Owns: these forms, and the types that keep a schema in step with what it packs: a field or a member of a union that
  * no schema names does not compile.
@@ -67,6 +68,17 @@ export function list<T>(item: Codec<T>): Codec<T[]> {
       for (let count = from.uint(); count > 0; count--) values.push(item.read(from));
       return values;
     },
+  };
+}
+
+/** Two values. */
+export function pair<A, B>(first: Codec<A>, second: Codec<B>): Codec<[A, B]> {
+  return {
+    write(to, [a, b]) {
+      first.write(to, a);
+      second.write(to, b);
+    },
+    read: (from) => [first.read(from), second.read(from)],
   };
 }
 
