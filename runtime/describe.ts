@@ -58,13 +58,14 @@ export function describeRun(live: Live): Description {
 }
 
 function pendingTurn({ run, retry }: Live): PendingTurnInfo | undefined {
-  if (run.suspension === undefined || retry === undefined) return undefined;
-  const { cause, since } = run.suspension;
+  if (run.suspension === undefined) return undefined;
+  // Right after an opening nothing has been tried yet, and a success that is not durable does not show (D4).
+  const { cause, since, failure, attempt, nextAt } = run.suspension;
   return {
     cause,
-    message: retry.message,
-    attempt: retry.attempt,
+    message: retry?.message ?? failure.message,
+    attempt: retry?.attempt ?? attempt,
     since: new Date(since),
-    nextAttemptTime: new Date(retry.nextAt),
+    nextAttemptTime: new Date(retry?.nextAt ?? Math.max(nextAt, run.lastTime)),
   };
 }

@@ -272,13 +272,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const { runId, firstRunId } = existing.run.info;
     const update = request.update && this.update({ namespace, workflowId }, request.update);
     try {
-      const signalled = signal && this.signal({ namespace, workflowId }, signal);
-      await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+      const target = { namespace, workflowId };
+      const signalled = signal && this.#message(target, this.#open(target), signal);
+      const [, taker] = await Promise.all([existing.started, signalled, update?.reached('accepted')]);
+      // It may have gone on to the run that the open one continued as.
+      const takenBy = update?.runId ?? taker?.run.info.runId ?? runId;
+      return { runId: takenBy, firstRunId, started: false, update };
     } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError) || !existing.run.closed) throw error;
+      if (!isEndedBefore(error, existing)) throw error;
       return this.#admitStart(request);
     }
-    return { runId: update?.runId ?? runId, firstRunId, started: false, update };
   }
 
   /** The update of the latest run that another with its id attaches to; of a run that has ended, only a completed one. */
@@ -292,8 +295,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
     await live.started.catch(() => undefined);
     if (live.gone !== undefined) return this.#admitStart(request);
+    const update = ticket(live, known);
+    try {
+      await update.reached('accepted');
+    } catch (error) {
+      if (!isEndedBefore(error, live)) throw error;
+      return this.#admitStart(request);
+    }
     const { runId, firstRunId } = live.run.info;
-    return { runId, firstRunId, started: false, update: ticket(live, known) };
+    return { runId, firstRunId, started: false, update };
   }
 
   #checkReuse(existing: Live, request: StartRequest): void {
@@ -416,7 +426,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     }
     if (this.#parts.store.get(keys.request(live.run.info.firstRunNo, requestId)) !== undefined)
       return Promise.resolve({ duplicate: true });
-    const sent = this.#message(target, live, input);
+    const sent = this.#message(target, live, input).then(nothing);
     live.requests.set(requestId, sent);
     return sent.then(() => ({ duplicate: false })).finally(() => live.requests.delete(requestId));
   }
@@ -431,34 +441,34 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 
   sendFor(target: Target, input: Exclude<Input, { kind: 'update' }>): Promise<void> {
-    return attempt(() => this.#message(target, this.#open(target), input, 'unlimited'));
+    return attempt(() => this.#message(target, this.#open(target), input, 'unlimited').then(nothing));
   }
 
   cancel(target: Target, reason: string | undefined): Promise<void> {
-    return attempt(() => this.#message(target, this.#open(target), { kind: 'cancel', reason }));
+    return attempt(() => this.#message(target, this.#open(target), { kind: 'cancel', reason }).then(nothing));
   }
 
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void> {
     const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
-    const send = (live: Live, sent?: 'again'): Promise<void> =>
+    const send = (live: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
     return attempt(() => {
       const live = this.#open(target);
       this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
-      return send(live);
+      return send(live).then(nothing);
     });
   }
 
-  /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. */
+  /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. Resolves to the run that took it. */
   #message(
     target: Target,
     live: Live,
     input: Exclude<Input, { kind: 'update' }>,
     limit: 'limited' | 'unlimited' = 'limited',
-  ): Promise<void> {
+  ): Promise<Live> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
     if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
-    const send = (to: Live, sent?: 'again'): Promise<void> =>
+    const send = (to: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
     return send(live);
   }
@@ -481,12 +491,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live: Live,
     envelope: Item['envelope'],
     bytes: number,
-    again: (next: Live, sent: 'again') => Promise<void>,
+    again: (next: Live, sent: 'again') => Promise<Live>,
     sent: 'again' | undefined,
-  ): Promise<void> {
+  ): Promise<Live> {
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
-        if (outcome.kind === 'durable') return resolve();
+        if (outcome.kind === 'durable') return resolve(live);
         if (outcome.kind === 'error') return reject(unavailable(outcome.error));
         const next = this.#next(target, live);
         if (next === undefined) reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
@@ -543,7 +553,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       const settle = (outcome: Outcome) => {
         if (outcome.kind === 'answer') resolve(outcome.result);
         else if (outcome.kind === 'failure')
-          refuse(new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT));
+          refuse(
+            firstTurnFails(live) ??
+              new QueryNotRegisteredError(outcome.failure.message, GrpcStatus.INVALID_ARGUMENT),
+          );
         else
           refuse(
             unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
@@ -566,10 +579,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     ) {
       throw new QueryRejectedError(STATUS_CODES[status]);
     }
-    if (live.retry !== undefined && !run.turned) {
-      const text = `The first turn of workflow ${run.info.workflowId} fails, so there is nothing to ask yet: ${live.retry.message}`;
-      throw new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
-    }
+    const early = firstTurnFails(live);
+    if (early !== undefined) throw early;
   }
 
   // ----- updates -----------------------------------------------------------------------------------------------
@@ -903,14 +914,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
     live.retry?.stop();
     const stop = this.#parts.clock.after(delay, () => this.#retry(live));
-    live.retry = {
-      attempt,
-      nextAt: this.#parts.clock.now() + delay,
-      message,
-      stop,
-      trying: false,
-      noted: false,
-    };
+    const nextAt = this.#parts.clock.now() + delay;
+    live.retry = { attempt, nextAt, message, stop, trying: false, noted: false };
+    if (live.run.suspension !== undefined) Object.assign(live.run.suspension, { attempt, nextAt });
   }
 
   #retry(live: Live): void {
@@ -1146,6 +1152,19 @@ function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {
   return parent !== undefined || signal?.sender !== undefined;
 }
 
+/** Such a run has no state yet to ask for. */
+function firstTurnFails({ run, retry }: Live): RpcError | undefined {
+  const failure = retry?.message ?? run.suspension?.failure.message;
+  if (failure === undefined || run.turned) return undefined;
+  const text = `The first turn of workflow ${run.info.workflowId} fails, so there is nothing to ask yet: ${failure}`;
+  return new RpcError(GrpcStatus.FAILED_PRECONDITION, text);
+}
+
+/** The message was too late for the run. */
+function isEndedBefore(error: unknown, { run }: Live): boolean {
+  return error instanceof WorkflowNotFoundError && run.closed;
+}
+
 /** Synchronous refusals become rejections, so that a call fails in one way only. */
 function attempt<T>(fn: () => Promise<T>): Promise<T> {
   try {
@@ -1211,6 +1230,7 @@ const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
 const ignored = () => undefined;
 const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
 const notADuplicate = () => NOT_A_DUPLICATE;
+const nothing = (): void => undefined;
 
 function wake(call: UpdateCall): void {
   if (call.waiters.length === 0) return;

@@ -50,6 +50,8 @@ interface Actor {
   turnBatch: number;
   /** At least one turn has succeeded. */
   turned: boolean;
+  /** The history says that the turn failed: that it succeeds now must be in there too, even if nothing came of it. */
+  failing: boolean;
   closed: boolean;
 }
 
@@ -57,6 +59,8 @@ interface Actor {
 interface Loss {
   cause: TurnFailureCause;
   failure: Failure;
+  /** The history says already that the turn fails. */
+  noted: boolean;
 }
 
 /** A run's messages of the batch at hand. */
@@ -196,6 +200,7 @@ export class Shard {
       waiting: [],
       turnBatch: 0,
       turned: false,
+      failing: false,
       closed: false,
     };
     this.#actors.set(runNo, actor);
@@ -231,8 +236,9 @@ export class Shard {
       return this.#failTurn(mailbox, {
         cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
         failure: outcome.failure,
+        noted: actor.failing,
       });
-    if (outcome.worked) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
+    if (outcome.worked || actor.failing) this.#journalTurn(actor, mailbox, outcome.inputs, outcome.commands);
     actor.closed = outcome.closed;
     for (const { id, failure } of outcome.rejected) {
       const index = inputs.findIndex((input) => input.kind === 'update' && input.id === id);
@@ -243,6 +249,7 @@ export class Shard {
   #journalTurn(actor: Actor, { runNo, inputs, at }: Mailbox, accepted: Input[], commands: Command[]): void {
     const taken = actor.waiting.length;
     actor.waiting = [];
+    actor.failing = false;
     actor.turnBatch = this.#batch.no;
     const entry: Extract<JournalEntry, { kind: 'turn' }> = {
       kind: 'turn',
@@ -288,25 +295,25 @@ export class Shard {
    * durable as received (updates stay with the host, which has promised nothing for them yet) and the turn is tried again.
    * What comes behind it in the same batch waits with it, and is no failure of its own.
    */
-  #failTurn({ runNo, inputs, at, due }: Mailbox, loss: Loss): void {
+  #failTurn({ runNo, inputs, at }: Mailbox, { cause, failure, noted }: Loss): void {
     this.#actors.delete(runNo);
-    this.#lost.set(runNo, loss);
+    this.#lost.set(runNo, { cause, failure, noted: true });
     const time = this.#batch.now;
     const received = inputs.filter((input) => input.kind !== 'update');
     if (received.length > 0) this.#journal(runNo, { kind: 'received', time, inputs: received });
     const updates = at.filter((_, i) => inputs[i]!.kind === 'update');
-    const earlier = this.#failures.find((failure) => failure.runNo === runNo);
+    const earlier = this.#failures.find((failed) => failed.runNo === runNo);
     if (earlier !== undefined) {
       earlier.updates.push(...updates);
       return;
     }
-    if (due !== 'retry') this.#journal(runNo, { kind: 'turnFailed', time, ...loss });
-    this.#failures.push({ runNo, ...loss, updates });
+    if (!noted) this.#journal(runNo, { kind: 'turnFailed', time, cause, failure });
+    this.#failures.push({ runNo, cause, failure, updates });
   }
 
   #lossOf(runNo: number): Loss {
-    const unknown = { message: `Run ${runNo} is not held by this thread` };
-    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure: unknown };
+    const failure = { message: `Run ${runNo} is not held by this thread` };
+    return this.#lost.get(runNo) ?? { cause: 'NON_DETERMINISTIC_ERROR', failure, noted: false };
   }
 
   #journal(runNo: number, entry: JournalEntry, notable = isNotable(entry)): void {
@@ -398,6 +405,7 @@ export class Shard {
       this.#lost.set(runNo, {
         cause: 'NON_DETERMINISTIC_ERROR',
         failure: this.#sandbox.realm.toFailure(error),
+        noted: endsFailing(chunks),
       });
     }
   }
@@ -410,6 +418,7 @@ export class Shard {
     if (actor === undefined) throw new Error(`The history of run ${runNo} does not begin with its start`);
     if (entry.kind === 'turn') this.#replayTurn(actor, entry);
     if (entry.kind === 'received') actor.waiting.push(...entry.inputs);
+    if (entry.kind === 'turnFailed') actor.failing = true;
     if (entry.kind === 'terminated' || entry.kind === 'timedOut') actor.closed = true;
     actor.events += events;
     actor.bytes += bytes;
@@ -428,7 +437,28 @@ export class Shard {
     const failure = outcome.kind === 'failed' ? outcome.failure : undefined;
     compareCommands({ recorded: entry.commands, produced, failure, events: actor.events, entry });
     actor.turned = true;
+    actor.failing = false;
     actor.closed = outcome.kind === 'done' && outcome.closed;
+  }
+}
+
+/** A history's last turn is one that failed. What cannot be read is passed over: it may be what makes the replay fail. */
+function endsFailing(chunks: readonly Uint8Array[]): boolean {
+  let failing = false;
+  for (const chunk of chunks) {
+    for (const { body } of frames(chunk)) {
+      const kind = kindOf(body);
+      if (kind === 'turn' || kind === 'turnFailed') failing = kind === 'turnFailed';
+    }
+  }
+  return failing;
+}
+
+function kindOf(body: Uint8Array): JournalEntry['kind'] | undefined {
+  try {
+    return unpackEntry(body).kind;
+  } catch {
+    return undefined;
   }
 }
 

@@ -434,16 +434,33 @@ export class Thread {
     const live = host.live(failure.runNo);
     if (live === undefined) return;
     this.#deactivate(live);
-    for (const at of failure.updates) {
-      const item = index[at];
-      // The start stands; only the update that came with it waits.
-      if (item?.update !== undefined) this.hold(item.update);
-      if (item === undefined || item.envelope.kind !== 'input') continue;
-      answered.add(item);
-      item.live.pending--;
-      live.held.push(item);
-    }
+    const items = failure.updates.map((at) => index[at]!);
+    for (const item of items) if (item.envelope.kind === 'input') answered.add(item);
+    this.#holdUpdates(live, items);
     host.turnFailed(live, failure.cause, failure.failure.message);
+  }
+
+  /**
+   * Updates of a turn that failed wait for it to be tried again, and so do those behind them: what is held is what came
+   * later still (D3).
+   */
+  #holdUpdates(live: Live, failed: readonly Item[]): void {
+    const updates: Item[] = [];
+    for (const item of failed) {
+      // The start stands; only the update that came with it waits.
+      if (item.update !== undefined) this.#count(item.update);
+      if (item.update !== undefined) updates.push(item.update);
+      if (!isUpdate(item.envelope)) continue;
+      live.pending--;
+      updates.push(item);
+    }
+    if (live.pending > 0) {
+      const behind = new Set(this.#queue.filter((item) => item.live === live && isUpdate(item.envelope)));
+      this.#queue = this.#queue.filter((item) => !behind.has(item));
+      live.pending -= behind.size;
+      updates.push(...behind);
+    }
+    live.held.unshift(...updates);
   }
 
   #deactivate(live: Live): void {
@@ -498,8 +515,10 @@ export class Thread {
     const offender = this.#offender(items, death);
     this.#deathsInARow++;
     if (offender === undefined) this.#oneByOne = items.length;
-    this.#queue.unshift(...items.flatMap((item) => this.#again(item, offender, death)));
-    if (offender !== undefined) this.#queue.unshift(...this.#failOffender(items, offender, death));
+    const again = items.flatMap((item) => this.#again(item, offender, death));
+    // Takes what must wait out of the queue.
+    const notes = offender === undefined ? [] : this.#failOffender(items, offender, death);
+    this.#queue = notes.concat(again, this.#queue);
   }
 
   /** Nothing marked means that the thread died between turns; then messages are sent one at a time to find out. */
@@ -525,11 +544,8 @@ export class Thread {
     const time = this.#parts.clock.now();
     switch (envelope.kind) {
       case 'input':
-        if (envelope.input.kind === 'update') {
-          item.live.pending--;
-          offender.held.push(item);
-          return [];
-        }
+        // It waits (failOffender).
+        if (envelope.input.kind === 'update') return [];
         return [
           {
             ...item,
@@ -576,9 +592,12 @@ export class Thread {
       notes.push(note({ kind: 'started', time, info }, item.settle));
       const received = inputs.filter((input) => input.kind !== 'update');
       if (received.length > 0) notes.push(note({ kind: 'received', time, inputs: received }));
-      if (item.update !== undefined) this.hold(item.update);
     }
-    if (offender.retry === undefined)
+    this.#holdUpdates(
+      offender,
+      items.filter(({ live }) => live === offender),
+    );
+    if (offender.run.suspension === undefined)
       notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
     host.turnFailed(offender, cause, message);
     return notes;
@@ -610,6 +629,10 @@ function needsActivation({ kind }: Envelope): boolean {
 /** A query that is answered by a replay of its own: it waits until all that it is to show is durable. */
 function isAboutHistory(envelope: Envelope): envelope is Extract<Envelope, { kind: 'query' }> {
   return envelope.kind === 'query' && isStackTraceQuery(envelope.name);
+}
+
+function isUpdate(envelope: Envelope): boolean {
+  return envelope.kind === 'input' && envelope.input.kind === 'update';
 }
 
 function isClientUpdate(envelope: Envelope): boolean {

@@ -268,6 +268,67 @@ describe('host', () => {
       await eventually(async () => (await test.again(handle).describe()).pendingTurn === undefined);
       expect(await list(test.again(handle))).to.deep.equal(['late enough']);
     });
+
+    it('updates that waited, and those that came while it was tried: taken in the order of the calls', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 10_000);
+      const put = (n: number) => handle.executeUpdate('put', { args: [n] });
+      const first = [put(1), put(2)];
+      clock.advance(200);
+      // The next attempt, which will fail, is on its way with those two.
+      const then = [put(3), put(4)];
+      await eventually(async () => (await handle.describe()).pendingTurn?.attempt === 2);
+      const last = put(5);
+      clock.advance(20_000);
+      await Promise.all([...first, ...then, last]);
+      expect(await list(handle)).to.deep.equal(['late enough', 1, 2, 3, 4, 5]);
+    });
+
+    it('updates behind it that were sent before anybody knew that it fails: do not overtake those in it', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = await test.start('collector');
+      const put = (n: number) => handle.executeUpdate('put', { args: [n] });
+      const inIt = [handle.signal('failUntil', clock.now() + 1_000), put(1)];
+      // By then the batch of these is in the thread.
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+      const behind = [put(2), put(3)];
+      clock.advance(1_000);
+      await eventually(async () => (await handle.describe()).pendingTurn);
+      clock.advance(1_000);
+      await Promise.all([...inIt, ...behind]);
+      expect(await list(handle)).to.deep.equal(['late enough', 1, 2, 3]);
+    });
+
+    it('the first one, and a query was sent with what made it fail: the query is told why there is no answer', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = test.client.getHandle('fails at first');
+      const started = test.client.start('collector', { workflowId: 'fails at first', args: [] });
+      const signalled = handle.signal('failUntil', clock.now() + 1_000);
+      const error = await rejection(handle.query('list'));
+      expect(error.cause).to.have.property('code', GrpcStatus.FAILED_PRECONDITION);
+      expect(error.message).to.match(/too early/);
+      await Promise.all([started, signalled]);
+    });
+
+    it('a reopen while it fails: describe() says so at once, and a query of a first turn is told why', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock, limits: { journalBytesMax: 1 } });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 1_000);
+      const first = await test.start('startsLate', [clock.now() + 1_000]);
+      for (const restart of [() => test.reopen(), () => test.crash()]) {
+        await restart();
+        const { pendingTurn } = await test.again(handle).describe();
+        expect(pendingTurn).to.include({ message: 'too early', attempt: 1 });
+        expect(pendingTurn?.nextAttemptTime.getTime()).to.be.at.least(clock.now());
+        const error = await rejection(test.again(first).query('list'));
+        expect(error.cause).to.have.property('code', GrpcStatus.FAILED_PRECONDITION);
+      }
+    });
   });
 
   it('metrics: count what there is', async () => {

@@ -240,6 +240,21 @@ describe('continue-as-new', () => {
       expect(counts).to.deep.equal(numbers.map((number) => number + 1));
     });
 
+    it('signal-with-start whose run ends before the signal comes: the next run has it, and the answer names that', async () => {
+      const handle = await runtime.start('keeper');
+      const again = handle.signal('again');
+      // By then the first signal is in the thread, and its run has not ended yet.
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+      const { signaledRunId } = await runtime.client.signalWithStart('keeper', {
+        workflowId: handle.workflowId,
+        signal: 'note',
+        signalArgs: ['x'],
+      });
+      await again;
+      expect((await stateOf(handle)).kept).to.deep.equal(['x']);
+      expect(signaledRunId).to.equal((await handle.describe()).runId);
+    });
+
     it('request id: takes effect once in the whole chain, also after a restart', async () => {
       const handle = await runtime.start('keeper');
       const send = async (to: Handle): Promise<boolean> =>

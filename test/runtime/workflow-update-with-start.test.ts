@@ -294,6 +294,16 @@ describe('update-with-start', () => {
       expect(await runtime.client.getHandle(workflowId).query('runs')).to.equal(1);
     });
 
+    it('under way, and the execution ends before it is accepted: another is started and updated', async () => {
+      const first = await runtime.start('adds');
+      const ended = first.terminate();
+      const aborted = rejection(first.executeUpdate('add', { args: [1], updateId: 'u' }));
+      expect(await add(first.workflowId, 5, { workflowIdConflictPolicy: 'FAIL' }, 'u')).to.equal(5);
+      await ended;
+      expect((await aborted).message).to.equal('update aborted by closing workflow');
+      expect(await statusOf(runtime.again(first))).to.equal('RUNNING');
+    });
+
     it('completed, execution closed, policy REJECT_DUPLICATE: its result, nothing is started', async () => {
       const first = await runtime.start('adds');
       await first.executeUpdate('add', { args: [5], updateId: 'u' });

@@ -2,16 +2,26 @@
  * The audit: everything about an execution against everything that was sent to it.
  *
  * Owns: the rules that hold whatever the interleaving was.
- * Does not own: what single calls are answered (model.ts), getting histories and lists (simulation.ts).
+ * Does not own: what single calls are answered (model.ts), a run by itself (audit-run.ts), getting histories and lists
+ * (simulation.ts).
  *
  *   D1  what was acknowledged stands in exactly one run, and a list or history that was seen only grows
- *   D2  nothing stands twice; of the signals with one request id a run has one, the first
+ *   D2  nothing stands twice; of the signals with one request id a chain of runs has one, the first
  *   D3  signals in call order, updates in call order, no update before an earlier signal, nothing before what had been
  *       acknowledged when it was sent (semantics.md 2.7: signals of one turn come before its updates)
  *   D5  list and history tell the same, before and after a replay
  */
+import { auditRun, has, untaken } from './audit-run.js';
 import { type Outcome, told } from './calls.js';
-import { type Execution, type Model, type ModelCall, type RunRecord, type Status, starts } from './model.js';
+import {
+  type Execution,
+  type Model,
+  type ModelCall,
+  type RunRecord,
+  type Status,
+  sendsUpdate,
+  starts,
+} from './model.js';
 import { factsOf, type RunAnswers, type RunFacts } from './run-facts.js';
 import type { CallStep } from './steps.js';
 
@@ -24,11 +34,31 @@ export function auditExecution(
   new Audit(model, execution).run(latest, answers);
 }
 
+/** D2: what workflows send each other arrives once, and not at all when the sender was told so. */
+export function auditRelays(model: Model): void {
+  for (const sender of model.executions.values()) {
+    for (const line of [...sender.lists.values()].flat()) {
+      const [, what, not] = /^(.* relayed) (not )?sent$/.exec(line) ?? [];
+      const receiver = what === undefined ? undefined : model.executions.get(model.relays.get(what) ?? '');
+      if (what === undefined || receiver?.abandoned) continue;
+      const arrived = [...(receiver?.runs.values() ?? [])].filter((run) =>
+        run!.facts.signals.some((signal) => signal.what === what),
+      );
+      model.count(not ? 'relays refused' : 'relays');
+      if (arrived.length !== (not ? 0 : 1))
+        model.trouble(
+          sender.id,
+          `has '${line}', and that stands in ${arrived.length} runs of ${receiver?.id}`,
+        );
+    }
+  }
+}
+
 class Audit {
   readonly #model: Model;
   readonly #execution: Execution;
-  /** The runs that each signal or update stands in. */
-  readonly #landed = new Map<string, string[]>();
+  /** Where each signal or update stands: in which runs, or chains of runs when it waits for a handler. */
+  readonly #landed = new Map<string, Set<string>>();
 
   constructor(model: Model, execution: Execution) {
     this.#model = model;
@@ -40,22 +70,31 @@ class Audit {
     for (const one of answers) this.#merge(factsOf(one));
     for (const [runId, run] of runs) {
       if (run === undefined) return this.#wrong(`run ${runId} was acknowledged, and is not there`);
-      for (const { what } of [...run.facts.signals, ...run.facts.accepted])
-        this.#landed.set(what, [...(this.#landed.get(what) ?? []), runId]);
+      for (const { name, what } of [...run.facts.signals, ...run.facts.accepted])
+        this.#lands(what, name === 'late' ? run.facts.life.tag : runId);
     }
     for (const { runId } of answers) this.#auditRun(runs.get(runId)!);
-    this.#uniqueTags();
+    this.#auditChains();
     const settled = this.#execution.unaudited.filter((call) => call.settled !== undefined);
     for (const call of settled) this.#auditCall(call);
     this.#execution.unaudited = this.#execution.unaudited.filter((call) => call.settled === undefined);
     for (const run of runs.values()) run!.final = run!.facts.status !== 'RUNNING';
-    if (this.#execution.changing === 0) this.#execution.status = this.#statusOf(latest);
+    const suspended = latest !== undefined && runs.get(latest)!.facts.suspended;
+    if (this.#execution.changing > 0) return;
+    this.#execution.stumbles = suspended;
+    this.#execution.status = this.#statusOf(latest);
+  }
+
+  #lands(what: string, where: string): void {
+    const places = this.#landed.get(what);
+    if (places === undefined) this.#landed.set(what, new Set([where]));
+    else places.add(where);
   }
 
   // ----- runs --------------------------------------------------------------------------------------------------
 
   #merge(facts: RunFacts): void {
-    const { runs, lists } = this.#execution;
+    const { runs } = this.#execution;
     const known = runs.get(facts.runId);
     if (known !== undefined) {
       const grew = facts.history.startsWith(known.facts.history);
@@ -68,115 +107,74 @@ class Audit {
     for (const { updateId } of facts.accepted)
       if (!acceptedBy.has(updateId)) acceptedBy.set(updateId, this.#model.now);
     runs.set(facts.runId, { facts, final: known?.final ?? false, acceptedBy });
-    const { tag } = facts.life;
-    if (facts.list === undefined) return;
-    if (facts.list.length < (lists.get(tag)?.length ?? 0))
-      this.#wrong(`the list of ${tag} was longer: ${lists.get(tag)} -> ${facts.list}`);
-    this.#model.saw(this.#execution, tag, facts.list);
+    if (facts.list !== undefined) this.#mergeList(facts, facts.list);
+  }
+
+  #mergeList({ status, life: { tag } }: RunFacts, list: string[]): void {
+    const known = this.#execution.lists.get(tag) ?? [];
+    // The next run has gone on since.
+    if (list.length < known.length && status !== 'CONTINUED_AS_NEW')
+      this.#wrong(`the list of ${tag} was longer: ${known.join(' | ')} -> ${list.join(' | ')}`);
+    this.#model.saw(this.#execution, tag, list);
   }
 
   #auditRun({ facts, acceptedBy }: RunRecord): void {
-    this.#auditStatus(facts);
-    this.#auditRequests(facts);
-    const { list } = facts;
-    if (list === undefined) return;
-    const signals = facts.signals.filter(({ name }) => name !== 'late').map(({ what }) => what);
-    const late = facts.signals.some(({ name }) => name === 'open')
-      ? facts.signals.filter(({ name }) => name === 'late').map(({ what }) => what)
-      : [];
-    const updates = facts.accepted.map(({ what }) => what);
-    this.#same(facts, 'signals', signals);
-    this.#same(facts, 'late signals', late);
-    this.#same(facts, 'updates', updates);
-    this.#auditEnds(facts, acceptedBy);
-    const ends = list.filter((what) => what.endsWith(' ends'));
-    const notes = list.filter((what) => what === 'cancel requested');
-    if (notes.length > (facts.cancelRequested ? 1 : 0)) this.#wrongRun(facts, 'cancelled more than once');
-    const count = 1 + signals.length + late.length + updates.length + ends.length + notes.length;
-    if (list.length !== count)
-      this.#wrongRun(facts, `has ${list.length} lines, and ${count} of them are explained`);
-    this.#auditOrder(facts, list);
-    this.#auditResult(facts, list);
-  }
-
-  /** Those lines of the list that the history has, in its order. */
-  #same(facts: RunFacts, kind: string, inHistory: string[]): void {
-    const expected = new Set(inHistory);
-    const inList = facts.list!.filter((what) => expected.has(what));
-    if (inHistory.length !== expected.size || inHistory.join() !== inList.join())
-      this.#wrongRun(facts, `${kind} in the history: ${inHistory.join()}; in the list: ${inList.join()}`);
-  }
-
-  #auditEnds(facts: RunFacts, acceptedBy: Map<string, number>): void {
-    const { list, accepted, completed } = facts;
-    for (const { updateId, what, name, ms } of accepted) {
-      const end = list!.indexOf(`${what} ends`);
-      const outcome = completed.get(updateId);
-      if (outcome?.kind === 'ok' && name !== 'put' && outcome.value !== end + 1)
-        this.#wrongRun(facts, `update ${what} ${told(outcome)}, its end is line ${end + 1}`);
-      if (outcome?.kind === 'ok' && name === 'put' && outcome.value !== list!.indexOf(what) + 1)
-        this.#wrongRun(facts, `update ${what} ${told(outcome)}, but is line ${list!.indexOf(what) + 1}`);
-      if (end >= 0 && end < list!.indexOf(what))
-        this.#wrongRun(facts, `update ${what} ends before it begins`);
-      if (end >= 0 && name === 'putSlowly' && this.#model.now < this.#firstIssuedAt(what) + ms)
-        this.#wrongRun(facts, `update ${what} ends before its ${ms} ms are over`);
-      const overdue = name === 'putSlowly' && this.#model.now >= acceptedBy.get(updateId)! + ms;
-      if (overdue && outcome === undefined && facts.status === 'RUNNING')
-        this.#wrongRun(facts, `update ${what} should have ended`);
-    }
-  }
-
-  #firstIssuedAt(what: string): number {
-    return (
-      this.#execution.calls.find(({ step }) => 'what' in step && step.what === what)?.issuedAt ?? Infinity
-    );
-  }
-
-  #auditStatus(facts: RunFacts): void {
-    const has = (signal: string) => facts.signals.some(({ name }) => name === signal);
-    const { patient, shielded } = facts.life;
-    const unfinished = facts.accepted.some(({ updateId }) => !facts.completed.has(updateId));
-    const terminated = this.#execution.calls.some(
+    const { calls } = this.#execution;
+    const sent = new Map<string, number>();
+    for (const { step, issuedAt } of calls)
+      if ('what' in step && !sent.has(step.what)) sent.set(step.what, issuedAt);
+    const terminated = calls.some(
       ({ step }) =>
         step.kind === 'terminate' ||
         ('conflict' in step &&
           (step.conflict === 'TERMINATE_EXISTING' || step.reuse === 'TERMINATE_IF_RUNNING')),
     );
-    const explained: Record<string, boolean> = {
-      RUNNING:
-        !(has('finish') && !(patient && unfinished)) && !has('fail') && !(facts.cancelRequested && !shielded),
-      COMPLETED: has('finish'),
-      FAILED: has('fail'),
-      CANCELLED: facts.cancelRequested && !shielded,
-      TERMINATED: terminated,
-    };
-    if (explained[facts.status] !== true) this.#wrongRun(facts, 'nothing in its history explains its status');
+    const issuedAt = (what: string) => sent.get(what) ?? Number.POSITIVE_INFINITY;
+    const view = { facts, acceptedBy, now: this.#model.now, issuedAt, terminated };
+    for (const why of auditRun(view)) this.#wrongRun(facts, why);
+    for (const { what } of [...facts.signals, ...facts.accepted])
+      if (!sent.has(what) && this.#model.relays.get(what) !== this.#execution.id)
+        this.#wrongRun(facts, `nobody sent it ${what}`);
+    if (facts.list !== undefined && !facts.suspended) this.#auditOrder(facts, facts.list);
   }
 
-  #auditResult(facts: RunFacts, list: string[]): void {
-    const { result, status } = facts;
-    if (status !== 'COMPLETED') return;
-    const rest = result === undefined ? undefined : list.slice(result.length);
-    const begins = result?.every((what, i) => what === list[i]);
-    if (!begins || rest!.some((what) => what !== 'cancel requested' && !what.endsWith(' ends')))
-      this.#wrongRun(facts, `its result is ${result?.join()}`);
-  }
-
-  /** D2: one signal of each request id, and it is the first that was sent to this run. */
-  #auditRequests(facts: RunFacts): void {
-    const seen = new Set<string>();
-    for (const { what } of facts.signals) {
-      const step = this.#execution.calls.find((call) => 'what' in call.step && call.step.what === what)?.step;
-      if (step === undefined) this.#wrongRun(facts, `nobody sent ${what}`);
-      if (step?.kind !== 'signal' || step.requestId === undefined) continue;
-      if (seen.has(step.requestId)) this.#wrongRun(facts, `took ${step.requestId} twice: ${what}`);
-      seen.add(step.requestId);
+  /** Runs that continue each other; each chain comes from one start. */
+  #auditChains(): void {
+    const { runs, calls } = this.#execution;
+    const requestOf = new Map(
+      calls.flatMap(({ step }) =>
+        step.kind === 'signal' && step.requestId !== undefined ? [[step.what, step.requestId]] : [],
+      ),
+    );
+    const first = new Set<string>();
+    const seen = new Map<string, string>();
+    for (const run of runs.values()) {
+      const { facts } = run!;
+      const { tag } = facts.life;
+      if (facts.previous === undefined && first.has(tag))
+        this.#wrongRun(facts, 'comes from the start of another');
+      if (facts.previous === undefined) first.add(tag);
+      for (const { what } of facts.signals) {
+        const request = requestOf.get(what);
+        if (request === undefined) continue;
+        const before = seen.get(`${tag} ${request}`) ?? what;
+        if (before !== what) this.#wrongRun(facts, `took ${request} twice: ${before} and ${what}`);
+        seen.set(`${tag} ${request}`, what);
+      }
+      this.#auditHandover(facts);
     }
   }
 
-  #uniqueTags(): void {
-    const tags = [...this.#execution.runs.values()].map((run) => run!.facts.life.tag);
-    if (new Set(tags).size !== tags.length) this.#wrong(`two runs come from one start: ${tags.join()}`);
+  /** What no handler took is the first that the next run gets. */
+  #auditHandover(facts: RunFacts): void {
+    const next = facts.next === undefined ? undefined : this.#execution.runs.get(facts.next)?.facts;
+    if (next === undefined) return;
+    const left = untaken(facts);
+    const got = next.signals.slice(0, left.length).map(({ what }) => what);
+    if (left.join() !== got.join())
+      this.#wrongRun(facts, `left ${left.join()} to run ${next.runId}, which began with ${got.join()}`);
+    if (next.life.tag !== facts.life.tag || next.previous !== facts.runId)
+      this.#wrongRun(facts, `continued as ${next.runId}, which does not follow it`);
   }
 
   // ----- order -------------------------------------------------------------------------------------------------
@@ -187,7 +185,8 @@ class Audit {
     );
     const late = new Set(facts.signals.filter(({ name }) => name === 'late').map(({ what }) => what));
     const sent = list
-      .filter((what) => this.#landed.get(what)?.length === 1 && !late.has(what))
+      .slice(facts.life.carried?.length ?? 0)
+      .filter((what) => this.#landed.get(what)?.size === 1 && !late.has(what))
       .map((what) => this.#sending(what, opened?.issued ?? 0))
       .filter((sending) => sending !== undefined);
     for (const [i, later] of sent.entries()) {
@@ -215,9 +214,9 @@ class Audit {
       .map(({ accepted, settled }) => accepted?.moment ?? settled!);
     return {
       what,
-      update: calls[0]!.step.kind === 'update',
+      update: sendsUpdate(calls[0]!.step),
       first: Math.min(...calls.map(({ issued }) => issued)),
-      // A signal with a start is sent anew when the run that it went to ended before it came.
+      // A message with a start is sent anew when the run that it went to ended before it came.
       last: Math.max(
         ...calls.map(({ step, issued, settled }) => (starts(step) ? (settled ?? Infinity) : issued)),
       ),
@@ -227,34 +226,49 @@ class Audit {
 
   // ----- calls -------------------------------------------------------------------------------------------------
 
+  /** Its update may be that of another call, and its run then that of another start. */
+  #mayAttach(call: ModelCall): boolean {
+    const { step, settled = Number.POSITIVE_INFINITY, again } = call;
+    if (again || !sendsUpdate(step)) return again;
+    return this.#execution.calls.some(
+      (other) =>
+        other !== call &&
+        sendsUpdate(other.step) &&
+        other.step.updateId === step.updateId &&
+        other.issued < settled,
+    );
+  }
+
   #auditCall(call: ModelCall): void {
-    const { step } = call;
+    const { step, firstRunId } = call;
     const outcome = call.outcome!;
-    const landed = 'what' in step ? (this.#landed.get(step.what) ?? []) : [];
-    if (starts(step) && outcome.kind === 'ok') this.#auditStart(call, step, outcome.value as string);
-    if (step.kind === 'signal' || step.kind === 'signalWithStart')
-      this.#auditSignal(call, step, outcome, landed);
-    if (step.kind === 'update' || step.kind === 'ask') this.#auditUpdate(call, step, outcome);
+    if (step.kind === 'start' && outcome.kind === 'ok') this.#auditStart(call, outcome.value as string);
+    if (firstRunId !== undefined && !this.#mayAttach(call)) this.#auditStart(call, firstRunId);
+    if (step.kind === 'signal' || step.kind === 'signalWithStart') this.#auditSignal(call, step, outcome);
+    if (sendsUpdate(step) || step.kind === 'ask') this.#auditUpdate(call, step, outcome);
     // startUpdate also returns when the update was rejected.
     const bad = 'what' in step && step.what.startsWith('bad');
     if (call.accepted !== undefined && 'updateId' in step && !bad)
       this.#auditAcceptance(call, step.updateId, call.accepted.runId);
   }
 
-  #auditStart(call: ModelCall, step: CallStep, runId: string): void {
+  #auditStart(call: ModelCall, runId: string): void {
+    const { step } = call;
     const run = this.#execution.runs.get(runId);
-    if (!('life' in step) || run?.facts.life.tag === step.life.tag) return;
+    if (!starts(step) || run?.facts.life.tag === step.life.tag) return;
     if (step.conflict !== 'USE_EXISTING') this.#model.wrong(call, 'that run comes from another start');
   }
 
-  #auditSignal(call: ModelCall, step: CallStep, outcome: Outcome, landed: string[]): void {
+  #auditSignal(call: ModelCall, step: CallStep & { what: string }, outcome: Outcome): void {
+    const places = this.#landed.get(step.what) ?? new Set();
     const duplicate = step.kind === 'signal' && outcome.kind === 'ok' && outcome.value === true;
     const acknowledged = outcome.kind === 'ok' && !duplicate;
-    if (acknowledged && landed.length !== 1) this.#model.wrong(call, `it stands in ${landed.length} runs`);
-    if ((duplicate || outcome.kind === 'refused') && landed.length > 0)
+    if (places.size > 1 || (acknowledged && places.size !== 1))
+      this.#model.wrong(call, `it stands in ${places.size} runs`);
+    if ((duplicate || outcome.kind === 'refused') && places.size > 0)
       this.#model.wrong(call, 'and yet it took effect');
-    if (step.kind === 'signalWithStart' && acknowledged && landed[0] !== outcome.value)
-      this.#model.wrong(call, `it stands in run ${landed[0]}`);
+    if (step.kind === 'signalWithStart' && acknowledged && !places.has(outcome.value as string))
+      this.#model.wrong(call, `it stands in run ${[...places].join()}`);
     if (step.kind !== 'signal' || !duplicate) return;
     const first = this.#execution.calls.some(
       (other) =>
@@ -266,22 +280,33 @@ class Audit {
     if (!first) this.#model.wrong(call, `no signal with ${step.requestId} came before it`);
   }
 
-  #auditUpdate(call: ModelCall, step: Extract<CallStep, { kind: 'update' | 'ask' }>, outcome: Outcome): void {
+  #auditUpdate(call: ModelCall, step: CallStep & { updateId: string }, outcome: Outcome): void {
     const runs = [...this.#execution.runs.values()].filter((run) =>
       run!.facts.accepted.some(({ updateId }) => updateId === step.updateId),
     );
     const says = (text: string) => runs.some((run) => endOf(run!, step.updateId) === text);
     if (outcome.kind === 'ok' && !says(told(outcome))) this.#model.wrong(call, 'no history says so');
+    // Nothing else was sent with that id, so it stands nowhere.
+    if (outcome.kind === 'refused' && step.kind !== 'ask' && !call.again && this.#sentOnce(step.updateId))
+      if (runs.length > 0) this.#model.wrong(call, 'and yet it took effect');
     if (outcome.kind !== 'failed') return;
     if (outcome.why !== 'Refused' && !says(told(outcome))) this.#model.wrong(call, 'no history says so');
     if (outcome.why === 'Refused' && runs.length > 0) this.#model.wrong(call, 'and yet it was accepted');
   }
 
+  #sentOnce(updateId: string): boolean {
+    return (
+      this.#execution.calls.filter(({ step }) => sendsUpdate(step) && step.updateId === updateId).length === 1
+    );
+  }
+
+  /** An update that an earlier run of the chain took is attached to, and said to be the latest run's. */
   #auditAcceptance(call: ModelCall, updateId: string, runId: string): void {
-    const accepted = this.#execution.runs
-      .get(runId)
-      ?.facts.accepted.some((update) => update.updateId === updateId);
-    if (!accepted) this.#model.wrong(call, `it was accepted, and run ${runId} does not have it`);
+    const { runs } = this.#execution;
+    const tag = runs.get(runId)?.facts.life.tag;
+    const chain = [...runs.values()].filter((run) => run!.facts.life.tag === tag);
+    if (!chain.some((run) => run!.facts.accepted.some((update) => update.updateId === updateId)))
+      this.#model.wrong(call, `it was accepted, and run ${runId} does not have it`);
   }
 
   // ----- and then ----------------------------------------------------------------------------------------------
@@ -291,8 +316,11 @@ class Audit {
     const { facts } = this.#execution.runs.get(latest)!;
     if (facts.status !== 'RUNNING') return { kind: 'closed', how: facts.status };
     // It ends as soon as its handlers have.
-    if (facts.signals.some(({ name }) => name === 'finish')) return { kind: 'unsure' };
-    return { kind: 'open', runId: latest, life: facts.life, cancelled: facts.cancelRequested };
+    if (facts.suspended || has(facts, 'finish') || has(facts, 'renew')) return { kind: 'unsure' };
+    const { life, cancelRequested: cancelled } = facts;
+    const chain = [...this.#execution.runs.values()].map((run) => run!.facts);
+    const first = chain.find(({ previous, life: { tag } }) => previous === undefined && tag === life.tag);
+    return { kind: 'open', runId: latest, firstRunId: first!.runId, life, cancelled };
   }
 
   #wrongRun(facts: RunFacts, why: string): void {

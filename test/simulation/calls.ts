@@ -19,9 +19,12 @@ export type Outcome =
   /** start and signalWithStart: the run id; signal: whether it was a duplicate; update: a number; query: the list. */
   | { kind: 'ok'; value: unknown }
   /** Nothing was done. */
-  | { kind: 'refused'; why: 'not found' | 'completed' | 'aborted' | 'already started' | 'query rejected' }
+  | {
+      kind: 'refused';
+      why: 'not found' | 'completed' | 'aborted' | 'already started' | 'query rejected' | 'turn fails';
+    }
   /** An update's own failure: by its validator, by its handler, by cancellation, or by the end of its workflow. */
-  | { kind: 'failed'; why: 'Refused' | 'Told' | 'cancelled' | 'AcceptedUpdateCompletedWorkflow' }
+  | { kind: 'failed'; why: 'Refused' | 'Told' | 'Left' | 'cancelled' | 'AcceptedUpdateCompletedWorkflow' }
   /** The runtime was closed, or the process ended, before there was an answer. */
   | { kind: 'unknown' }
   | { kind: 'unexpected'; error: unknown };
@@ -34,6 +37,8 @@ export interface Call {
   issuedAt: number;
   /** An update's acceptance, when it was waited for. */
   accepted?: { moment: number; runId: string };
+  /** What a start began, or found: the first run of the chain. */
+  firstRunId?: string;
   settled?: number;
   outcome?: Outcome;
 }
@@ -47,11 +52,14 @@ export function outcomeOf(error: unknown): Outcome {
     const { cause } = error;
     if (isCancellation(cause)) return { kind: 'failed', why: 'cancelled' };
     const why = (cause as { type?: string }).type;
-    if (why === 'Refused' || why === 'Told' || why === 'AcceptedUpdateCompletedWorkflow')
+    if (why === 'Refused' || why === 'Told' || why === 'Left' || why === 'AcceptedUpdateCompletedWorkflow')
       return { kind: 'failed', why };
   }
-  const cause = (error as Error).cause;
-  if (isGrpcServiceError(cause) && cause.code === GrpcStatus.UNAVAILABLE) return { kind: 'unknown' };
+  // Those of update-with-start come as they are.
+  const rpc = isGrpcServiceError(error) ? error : (error as Error).cause;
+  if (isGrpcServiceError(rpc) && rpc.code === GrpcStatus.UNAVAILABLE) return { kind: 'unknown' };
+  if (isGrpcServiceError(rpc) && rpc.code === GrpcStatus.FAILED_PRECONDITION)
+    return { kind: 'refused', why: 'turn fails' };
   return { kind: 'unexpected', error };
 }
 

@@ -15,11 +15,11 @@ import type { Life } from '../fixtures/workflows/simulation.js';
 import { auditExecution } from './audit.js';
 import { type Call, type Outcome, told } from './calls.js';
 import type { RunAnswers, RunFacts } from './run-facts.js';
-import { type CallStep, printed } from './steps.js';
+import { type CallStep, printed, type StartStep } from './steps.js';
 
 export type Status =
   | { kind: 'absent' }
-  | { kind: 'open'; runId: string; life: Life; cancelled: boolean }
+  | { kind: 'open'; runId: string; firstRunId: string; life: Life; cancelled: boolean }
   | { kind: 'closed'; how: string }
   | { kind: 'unsure' };
 
@@ -55,6 +55,10 @@ export class Execution {
   readonly runs = new Map<string, RunRecord | undefined>();
   /** The longest list seen, by tag. */
   readonly lists = new Map<string, string[]>();
+  /** A signal that makes turns fail was sent, and no audit has seen the end of that. */
+  stumbles = false;
+  /** The clock, when the last of them lets turns succeed again. */
+  stumblesUntil = 0;
   /** Two starts were lost from sight in one crash, and with them the ids of the runs that they made. */
   abandoned = false;
   changes = 0;
@@ -68,6 +72,8 @@ export class Model {
   readonly troubles: string[] = [];
   readonly executions = new Map<string, Execution>();
   readonly counts: Record<string, number> = {};
+  /** Where signals that workflows send to others go, by what they bring. */
+  readonly relays = new Map<string, string>();
   readonly #now: () => number;
   #moment = 0;
   #made = 0;
@@ -93,7 +99,7 @@ export class Model {
 
   made(step: CallStep): ModelCall {
     const execution = this.execution(step.id);
-    const updateId = step.kind === 'update' ? step.updateId : undefined;
+    const updateId = 'updateId' in step ? step.updateId : undefined;
     const call: ModelCall = {
       no: ++this.#made,
       step,
@@ -103,9 +109,7 @@ export class Model {
       changes: execution.changes,
       alone: execution.changing === 0,
       remembered: 'updateId' in step ? execution.remembered.get(step.updateId) : undefined,
-      again: execution.calls.some(
-        (other) => other.step.kind === 'update' && other.step.updateId === updateId,
-      ),
+      again: execution.calls.some((other) => sendsUpdate(other.step) && other.step.updateId === updateId),
       seen: new Map([...execution.lists].map(([tag, list]) => [tag, list.length])),
       runIds: new Set(execution.runs.keys()),
     };
@@ -115,6 +119,12 @@ export class Model {
       execution.status = { kind: 'unsure' };
       if (starts(step)) execution.remembered.clear();
     }
+    if (step.kind === 'signal' && step.name === 'stumble') {
+      execution.stumbles = true;
+      execution.stumblesUntil = Math.max(execution.stumblesUntil, this.now + Number(step.more));
+    }
+    if (step.kind === 'signal' && step.name === 'relay')
+      this.relays.set(`${step.what} relayed`, String(step.more));
     execution.calls.push(call);
     execution.unaudited.push(call);
     return call;
@@ -124,6 +134,14 @@ export class Model {
     call.accepted = { moment: ++this.#moment, runId };
     const execution = this.execution(call.step.id);
     if (!execution.runs.has(runId) && !execution.abandoned) execution.runs.set(runId, undefined);
+  }
+
+  /** A start knows its chain before an update that came with it has ended. */
+  began(call: ModelCall, firstRunId: string): void {
+    const { runs, abandoned } = this.execution(call.step.id);
+    if (call.settled !== undefined || abandoned) return;
+    call.firstRunId = firstRunId;
+    if (!runs.has(firstRunId)) runs.set(firstRunId, undefined);
   }
 
   settled(call: ModelCall, outcome: Outcome): void {
@@ -143,8 +161,10 @@ export class Model {
       this.#seen(execution, call, outcome.value as string[]);
     if (!changes(step)) return;
     execution.changing--;
-    if (starts(step) && outcome.kind === 'ok' && !execution.runs.has(outcome.value as string))
-      execution.runs.set(outcome.value as string, undefined);
+    if ((step.kind === 'start' || step.kind === 'signalWithStart') && outcome.kind === 'ok') {
+      const runId = outcome.value as string;
+      if (!execution.runs.has(runId)) execution.runs.set(runId, undefined);
+    }
     if (sure && call.alone) execution.status = after(call, outcome);
   }
 
@@ -172,12 +192,18 @@ export class Model {
         this.wrong(call, `expected: ${expected}, because the execution was ${JSON.stringify(status)}`);
     };
     const refused = outcome.kind === 'refused' ? outcome.why : undefined;
+    if (step.kind === 'updateWithStart') return this.#judgeUpdateWithStart(call, step, outcome, must);
     if (step.kind === 'start' || step.kind === 'signalWithStart') {
       const expected = startOf(step, status);
       if (expected === 'refused') must('already started', refused === 'already started');
       else must(expected, outcome.kind === 'ok');
       if (expected === 'the same run')
-        must(expected, outcome.kind === 'ok' && status.kind === 'open' && outcome.value === status.runId);
+        must(
+          expected,
+          outcome.kind === 'ok' &&
+            status.kind === 'open' &&
+            outcome.value === (step.kind === 'start' ? status.firstRunId : status.runId),
+        );
       if (expected === 'a new run')
         must(expected, outcome.kind === 'ok' && !call.runIds.has(outcome.value as string));
       return;
@@ -188,11 +214,7 @@ export class Model {
       return;
     }
     if (step.kind === 'ask') {
-      if (
-        !execution.calls.some(
-          (other) => other.step.kind === 'update' && other.step.updateId === step.updateId,
-        )
-      )
+      if (!execution.calls.some((other) => sendsUpdate(other.step) && other.step.updateId === step.updateId))
         must('not found', refused === 'not found');
       return;
     }
@@ -205,6 +227,28 @@ export class Model {
     must('taken', outcome.kind === 'ok');
   }
 
+  #judgeUpdateWithStart(
+    call: ModelCall,
+    step: Extract<CallStep, { kind: 'updateWithStart' }>,
+    outcome: Outcome,
+    must: (expected: string, right: boolean) => void,
+  ): void {
+    const { status, remembered } = call;
+    const why = outcome.kind === 'failed' || outcome.kind === 'refused' ? outcome.why : undefined;
+    if (remembered !== undefined)
+      return must(`again ${told(remembered)}`, told(outcome) === told(remembered));
+    if (call.again) return;
+    const expected = startOf(step, status);
+    if (expected === 'refused') return must('already started', why === 'already started');
+    if (expected === 'a new run')
+      must(expected, call.firstRunId !== undefined && !call.runIds.has(call.firstRunId));
+    if (expected === 'the same run')
+      must(expected, status.kind === 'open' && call.firstRunId === status.firstRunId);
+    if (step.what.startsWith('bad')) must('rejected', why === 'Refused');
+    else if (step.name === 'putFailing') must('failed', why === 'Told');
+    else must('a number', outcome.kind === 'ok' && typeof outcome.value === 'number');
+  }
+
   #judgeUpdate(
     execution: Execution,
     call: ModelCall,
@@ -215,11 +259,10 @@ export class Model {
     const { status } = call;
     const failed = outcome.kind === 'failed' ? outcome.why : undefined;
     const waits = step.name === 'putSlowly' || step.name === 'putByActivity';
-    if (waits && status.kind === 'open' && status.cancelled) {
-      // An earlier one with this id may have ended before the cancellation.
-      if (!call.again) must('cancelled or refused', failed === 'cancelled' || failed === 'Refused');
-      return;
-    }
+    // The chain may have had it before, in a run that was cancelled or that ended before it: it is answered as then.
+    if (waits && call.again) return;
+    if (waits && status.kind === 'open' && status.cancelled)
+      return must('cancelled or refused', failed === 'cancelled' || failed === 'Refused');
     if (step.what.startsWith('bad')) must('rejected', failed === 'Refused');
     else if (step.name === 'putFailing') must('failed', failed === 'Told');
     else must('a number', outcome.kind === 'ok' && typeof outcome.value === 'number');
@@ -283,6 +326,7 @@ export class Model {
 
   /** Updates that must have ended by now, and which run has them. */
   due(execution: Execution): { runId: string; updateId: string }[] {
+    if (execution.stumbles) return [];
     return [...execution.runs].flatMap(([runId, run]) =>
       run === undefined || run.final
         ? []
@@ -314,9 +358,17 @@ export class Model {
   }
 }
 
-export function starts(step: CallStep): boolean {
-  return step.kind === 'start' || step.kind === 'signalWithStart';
+export function starts(step: CallStep): step is StartStep {
+  return 'life' in step;
 }
+
+export function sendsUpdate(
+  step: CallStep,
+): step is Extract<CallStep, { kind: 'update' | 'updateWithStart' }> {
+  return step.kind === 'update' || step.kind === 'updateWithStart';
+}
+
+const CHANGING = ['finish', 'fail', 'renew', 'stumble'];
 
 /** May open or close an execution, or change how it goes on. */
 function changes(step: CallStep): boolean {
@@ -324,23 +376,22 @@ function changes(step: CallStep): boolean {
     starts(step) ||
     step.kind === 'cancel' ||
     step.kind === 'terminate' ||
-    (step.kind === 'signal' && (step.name === 'finish' || step.name === 'fail'))
+    (step.kind === 'signal' && CHANGING.includes(step.name))
   );
 }
 
 /** Whatever state the execution is in. */
 function possible(step: CallStep, outcome: Outcome): boolean {
   if (outcome.kind === 'unexpected') return false;
-  if (outcome.kind === 'failed') return step.kind === 'update' || step.kind === 'ask';
+  if (outcome.kind === 'failed') return sendsUpdate(step) || step.kind === 'ask';
   if (outcome.kind !== 'refused') return true;
+  if (outcome.why === 'turn fails') return sendsUpdate(step) || step.kind === 'ask' || step.kind === 'query';
   // A start finds the way free or taken, and nothing that happens meanwhile gives it another answer.
   if (starts(step)) return outcome.why === 'already started';
   if (outcome.why === 'already started') return false;
   if (outcome.why === 'query rejected') return step.kind === 'query';
   return outcome.why !== 'aborted' || step.kind === 'update' || step.kind === 'ask';
 }
-
-type StartStep = Extract<CallStep, { kind: 'start' | 'signalWithStart' }>;
 
 function startOf({ conflict, reuse }: StartStep, status: Status): 'a new run' | 'the same run' | 'refused' {
   if (status.kind === 'open') {
@@ -354,13 +405,20 @@ function startOf({ conflict, reuse }: StartStep, status: Status): 'a new run' | 
 }
 
 /** The status that a call which nothing else interfered with leads to. */
-function after({ step, status }: ModelCall, outcome: Outcome): Status {
+function after({ step, status, again, firstRunId }: ModelCall, outcome: Outcome): Status {
   const unsure: Status = { kind: 'unsure' };
   if (outcome.kind === 'unknown' || outcome.kind === 'unexpected') return unsure;
+  if (step.kind === 'updateWithStart') {
+    if (outcome.kind === 'refused') return outcome.why === 'already started' ? status : unsure;
+    if (again || firstRunId === undefined) return unsure;
+    if (startOf(step, status) === 'the same run') return status;
+    return { kind: 'open', runId: firstRunId, firstRunId, life: step.life, cancelled: false };
+  }
   if (outcome.kind !== 'ok') return status;
   if (step.kind === 'start' || step.kind === 'signalWithStart') {
     if (startOf(step, status) === 'the same run') return status;
-    return { kind: 'open', runId: outcome.value as string, life: step.life, cancelled: false };
+    const runId = outcome.value as string;
+    return { kind: 'open', runId, firstRunId: runId, life: step.life, cancelled: false };
   }
   if (status.kind !== 'open') return unsure;
   // A duplicate that did nothing now may have done its work before.
@@ -368,6 +426,7 @@ function after({ step, status }: ModelCall, outcome: Outcome): Status {
   if (step.kind === 'terminate') return { kind: 'closed', how: 'TERMINATED' };
   if (step.kind === 'cancel')
     return status.life.shielded ? { ...status, cancelled: true } : { kind: 'closed', how: 'CANCELLED' };
+  if (step.kind === 'signal' && (step.name === 'renew' || step.name === 'stumble')) return unsure;
   if (step.kind === 'signal' && step.name === 'fail') return { kind: 'closed', how: 'FAILED' };
   return status.life.patient ? unsure : { kind: 'closed', how: 'COMPLETED' };
 }

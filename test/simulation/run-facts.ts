@@ -12,6 +12,8 @@ import type { Outcome } from './calls.js';
 export interface RunAnswers {
   runId: string;
   status: string;
+  /** Its turn fails and is tried again: the list is that of the turn before. */
+  suspended: boolean;
   events: HistoryEvent[];
   /** Absent when the run was terminated: it may not be asked. */
   list?: string[];
@@ -27,6 +29,9 @@ export interface RunFacts extends Omit<RunAnswers, 'events'> {
   accepted: { updateId: string; what: string; name: string; ms: number }[];
   completed: Map<string, Outcome>;
   cancelRequested: boolean;
+  /** The runs before and after it, when one continued as the other. */
+  previous?: string | undefined;
+  next?: string;
 }
 
 export function factsOf({ events, ...answers }: RunAnswers): RunFacts {
@@ -49,6 +54,10 @@ function note(facts: RunFacts, type: string, event: Attributes): void {
   switch (type) {
     case 'WorkflowExecutionStarted':
       facts.life = valuesOf(event.workflowExecutionStartedEventAttributes.input)[0] as Life;
+      facts.previous = event.workflowExecutionStartedEventAttributes.continuedExecutionRunId || undefined;
+      return;
+    case 'WorkflowExecutionContinuedAsNew':
+      facts.next = event.workflowExecutionContinuedAsNewEventAttributes.newExecutionRunId;
       return;
     case 'WorkflowExecutionSignaled': {
       const { input } = event.workflowExecutionSignaledEventAttributes;
@@ -75,12 +84,18 @@ function note(facts: RunFacts, type: string, event: Attributes): void {
 
 function ending(outcome: Attributes): Outcome {
   if (outcome.success !== undefined) return { kind: 'ok', value: valuesOf(outcome.success)[0] };
-  const told = outcome.failure?.applicationFailureInfo?.type === 'Told';
-  return { kind: 'failed', why: told ? 'Told' : 'cancelled' };
+  const type = outcome.failure?.applicationFailureInfo?.type;
+  return { kind: 'failed', why: type === 'Told' || type === 'Left' ? type : 'cancelled' };
 }
 
 function valuesOf(input: Attributes): unknown[] {
   return input.payloads.map(({ data }: { data: string }) =>
     JSON.parse(Buffer.from(data, 'base64').toString()),
   );
+}
+
+/** The runs before and after it. */
+export function neighboursOf(answers: RunAnswers): string[] {
+  const { previous, next } = factsOf(answers);
+  return [previous, next].filter((runId) => runId !== undefined);
 }

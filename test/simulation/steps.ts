@@ -16,7 +16,7 @@ export type Reuse =
   | 'ALLOW_DUPLICATE_FAILED_ONLY'
   | 'REJECT_DUPLICATE'
   | 'TERMINATE_IF_RUNNING';
-export type SignalName = 'add' | 'late' | 'open' | 'finish' | 'fail';
+export type SignalName = 'add' | 'late' | 'open' | 'finish' | 'fail' | 'renew' | 'stumble' | 'relay';
 export type UpdateName = 'put' | 'putFailing' | 'putSlowly' | 'putByActivity';
 /** What the caller waits for first; 'execute' is one call for all of it. */
 export type Waiting = 'accepted' | 'completed' | 'execute';
@@ -24,11 +24,24 @@ export type Waiting = 'accepted' | 'completed' | 'execute';
 export type CallStep =
   | { kind: 'start'; id: string; life: Life; conflict: Conflict; reuse: Reuse }
   | { kind: 'signalWithStart'; id: string; life: Life; conflict: Conflict; reuse: Reuse; what: string }
-  | { kind: 'signal'; id: string; name: SignalName; what: string; requestId?: string }
+  /** `more`: how long 'stumble' fails turns, ms; the workflow id that 'relay' sends to. */
+  | { kind: 'signal'; id: string; name: SignalName; what: string; more?: string | number; requestId?: string }
   | {
       kind: 'update';
       id: string;
       name: UpdateName;
+      what: string;
+      ms: number;
+      updateId: string;
+      waiting: Waiting;
+    }
+  | {
+      kind: 'updateWithStart';
+      id: string;
+      life: Life;
+      conflict: Conflict;
+      reuse: Reuse;
+      name: 'put' | 'putFailing';
       what: string;
       ms: number;
       updateId: string;
@@ -64,6 +77,7 @@ const CALLS = [
   ['query', 12],
   ['start', 4],
   ['signalWithStart', 4],
+  ['updateWithStart', 4],
   ['cancel', 1.5],
   ['terminate', 1.2],
 ] as const;
@@ -79,6 +93,9 @@ const SIGNALS = [
   ['open', 6],
   ['finish', 8],
   ['fail', 2],
+  ['renew', 5],
+  ['stumble', 2],
+  ['relay', 8],
 ] as const;
 const UPDATES = [
   ['put', 50],
@@ -88,6 +105,7 @@ const UPDATES = [
 ] as const;
 
 type UpdateStep = Extract<CallStep, { kind: 'update' }>;
+export type StartStep = Extract<CallStep, { life: Life }>;
 
 interface Slot {
   id: string;
@@ -140,7 +158,9 @@ class Plan {
   #call(slot: Slot): CallStep {
     const { id } = slot;
     const wake = !slot.open && this.#random.next() < 0.6;
-    const kind = wake ? this.#random.one(['start', 'signalWithStart'] as const) : this.#weighted(CALLS);
+    const kind = wake
+      ? this.#random.one(['start', 'signalWithStart', 'updateWithStart'] as const)
+      : this.#weighted(CALLS);
     switch (kind) {
       case 'start':
         slot.open = true;
@@ -157,6 +177,9 @@ class Plan {
           what: this.#name('s'),
         };
       }
+      case 'updateWithStart':
+        slot.open = true;
+        return this.#updateWithStart(slot);
       case 'signal':
         return this.#signal(slot);
       case 'update':
@@ -183,13 +206,23 @@ class Plan {
   #signal(slot: Slot): CallStep {
     const name = this.#weighted(SIGNALS);
     if (name === 'finish' || name === 'fail') slot.open = false;
-    const signal = { kind: 'signal' as const, id: slot.id, name, what: this.#name('s') };
+    const what = this.#name('s');
+    if (name === 'stumble')
+      return { kind: 'signal', id: slot.id, name, what, more: 1_000 * this.#random.below(40) };
+    if (name === 'relay') {
+      const to = this.#random.one(this.#slots.map(({ id }) => id) as [string, ...string[]]);
+      return { kind: 'signal', id: slot.id, name, what, more: to };
+    }
+    const signal = { kind: 'signal' as const, id: slot.id, name, what };
     // Few ids, so that most of them come again.
     return this.#random.next() < 0.2 ? { ...signal, requestId: `request ${this.#random.below(4)}` } : signal;
   }
 
   #update(slot: Slot): CallStep {
-    const name = this.#weighted(UPDATES);
+    return this.#newUpdate(slot, this.#weighted(UPDATES));
+  }
+
+  #newUpdate(slot: Slot, name: UpdateName): UpdateStep {
     const what = this.#name(this.#random.next() < 0.12 ? 'bad' : 'u');
     const ms = 1_000 * (1 + this.#random.below(40));
     const step: UpdateStep = {
@@ -203,6 +236,20 @@ class Plan {
     };
     slot.updates.push(step);
     return step;
+  }
+
+  #updateWithStart(slot: Slot): CallStep {
+    const { conflict, reuse } = this.#policies();
+    const policies = {
+      conflict,
+      reuse: reuse === 'TERMINATE_IF_RUNNING' ? 'ALLOW_DUPLICATE' : reuse,
+    } as const;
+    const known = slot.updates.filter(({ name }) => name === 'put' || name === 'putFailing');
+    const old = this.#random.next() < 0.3 ? known.at(-1) : undefined;
+    const { name, what, ms, updateId, waiting } =
+      old ?? this.#newUpdate(slot, this.#random.one(['put', 'putFailing']));
+    const start = { kind: 'updateWithStart' as const, id: slot.id, life: this.#life(), ...policies };
+    return { ...start, name: name as 'put' | 'putFailing', what, ms, updateId, waiting };
   }
 
   #earlier({ updates }: Slot): UpdateStep {
