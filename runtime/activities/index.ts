@@ -1,11 +1,3 @@
-/**
- * `signalbox/activity`, as users import it.
- *
- * Import it where the activities are defined, not inside one: attempts that had begun before the first import are not known
- * to `Context.current()`, and fail with IllegalStateError when they ask.
- */
-import { followCallPaths } from './context.js';
-
 export { ApplicationFailure, ApplicationFailureCategory, CancelledFailure } from '../../actors/failures.js';
 export {
   type ActivityInfo,
@@ -16,6 +8,4 @@ export {
   heartbeat,
   log,
   sleep,
-} from './context.js';
-
-followCallPaths();
+} from './followed.js';
