@@ -2,9 +2,11 @@
  * The run record: what the store keeps about a run beside its history, so that it can be found, described and woken
  * without reading that history.
  *
- * Owns: its shape, and the packed form of what stands beside it (activities, outbox, outcomes of updates). Everything in it is derived from the run's journal entries up to `through`; what came
- * after that stands in the journal and is applied when the store is opened.
- * Does not own: the record's own packed form (packed/run-record.ts).
+ * Owns: its shape, and the shape and packed form of what the store keeps beside it: activities, outbox items, outcomes.
+ * Does not own: its packed form (packed/run-record.ts).
+ *
+ * Everything in it is derived from the run's journal entries up to `through`; what came after that stands in the journal and
+ * is applied when the store is opened.
  */
 import { Packr } from 'msgpackr';
 import type { Failure } from './failure.js';

@@ -1,5 +1,8 @@
 /**
  * The stored format's number. It is written once into a new store and compared whenever a store is opened: a store
- * of a newer format is refused, never guessed at. Bump it when a key or a journal entry changes shape.
+ * of a newer format is refused, never guessed at. Bump it when a key, a journal entry or a run record changes shape.
  */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
+
+/** The oldest format that is read. 1 had run records with names of fields in them, and history chunks elsewhere. */
+export const FORMAT_VERSION_MIN = 2;

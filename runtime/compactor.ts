@@ -9,7 +9,8 @@
  * Does not own: what is in a record (run.ts).
  */
 import { keys, readNumber, startOf } from '../codec/keys.js';
-import { packActivityRecord, packOutboxItem, packRunRecord, packUpdateOutcome } from '../codec/run-record.js';
+import { packRunRecord } from '../codec/packed/run-record.js';
+import { packActivityRecord, packOutboxItem, packUpdateOutcome } from '../codec/run-record.js';
 import type { Committer } from './committer.js';
 import type { Live } from './live.js';
 import type { Run } from './run.js';

@@ -213,8 +213,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   // ----- start -------------------------------------------------------------------------------------------------
 
-  async start(request: StartRequest): Promise<StartAnswer> {
-    return this.#admitStart(request);
+  start(request: StartRequest): Promise<StartAnswer> {
+    return attempt(() => this.#admitStart(request));
   }
 
   startFor(start: WorkflowStart): Promise<StartAnswer> {
@@ -351,7 +351,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       this.#threadOf(info.runNo).enqueue({ live, envelope, bytes, settle, update });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
-    live.started.catch(() => undefined);
+    live.started.catch(ignored);
     this.#addTimes(live);
     return live;
   }
@@ -1235,6 +1235,7 @@ const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'complet
 const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
   STAGES.indexOf(call.stage) >= STAGES.indexOf(stage);
 
+const ignored = () => undefined;
 const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
 const notADuplicate = () => NOT_A_DUPLICATE;
 const nothing = (): void => undefined;

@@ -9,6 +9,7 @@ import type { Failure } from '../codec/failure.js';
 import type { Payload } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
+import { SparseMap, SparseSet } from './sparse.js';
 import type { Topic } from './watch.js';
 
 /** What became of one envelope. */
@@ -80,13 +81,13 @@ export class Live {
   roused = false;
   /** Messages that wait for the turn that is tried again, for its time, or for those before them. */
   held: Item[] = [];
-  readonly updates = new Map<string, UpdateCall>();
+  readonly updates = new SparseMap<string, UpdateCall>();
   /** Signals by request id that are on their way, so that a second one can wait for the first. */
-  readonly requests = new Map<string, Promise<void>>();
+  readonly requests = new SparseMap<string, Promise<void>>();
   /** The run before this one, as long as messages are under way to it that will come here; others wait behind them. */
   follows: Live | undefined;
   followedBy: Live | undefined;
-  readonly closeWaiters = new Set<() => void>();
+  readonly closeWaiters = new SparseSet<() => void>();
   /** What is watched of it, by question; undefined while nothing is (watch.ts). */
   watched: Map<string, Topic> | undefined;
 

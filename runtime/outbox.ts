@@ -10,6 +10,7 @@
  * it may be there, also when the write that would have put it there failed.
  */
 import type { OutboxItem } from '../codec/run-record.js';
+import { SparseMap } from './sparse.js';
 
 interface Entry {
   no: number;
@@ -18,7 +19,7 @@ interface Entry {
 }
 
 export class Outbox {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new SparseMap<string, Entry>();
   #lastNo = 0;
 
   /** @param lastNo how many items there have been; @param items those that are left, by number */

@@ -32,7 +32,8 @@ import {
   type Span,
   startOf,
 } from '../codec/keys.js';
-import { followingRunId, type RunRecord, unpackRunRecord } from '../codec/run-record.js';
+import { unpackRunRecord } from '../codec/packed/run-record.js';
+import { followingRunId, type RunRecord } from '../codec/run-record.js';
 import type { Clock } from './clock.js';
 import type { Committer } from './committer.js';
 import type { Compactor } from './compactor.js';

@@ -4,7 +4,7 @@
 import { randomFillSync } from 'node:crypto';
 
 const POOL_BYTES = 16 * 256;
-const pool = new Uint8Array(POOL_BYTES);
+const pool = Buffer.alloc(POOL_BYTES);
 let used = POOL_BYTES;
 
 export function newRunId(now: number): string {
@@ -12,13 +12,11 @@ export function newRunId(now: number): string {
     randomFillSync(pool);
     used = 0;
   }
-  const bytes = pool.subarray(used, used + 16);
+  const at = used;
   used += 16;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
-  view.setUint32(0, Math.floor(now / 2 ** 16));
-  view.setUint16(4, now % 2 ** 16);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, 16).toString('hex');
+  pool.writeUIntBE(now, at, 6);
+  pool[at + 6] = (pool[at + 6]! & 0x0f) | 0x70;
+  pool[at + 8] = (pool[at + 8]! & 0x3f) | 0x80;
+  const hex = pool.toString('hex', at, at + 16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

@@ -35,6 +35,7 @@ import {
 import { nextRunId, retryOf } from './continuation.js';
 import { InvariantError } from './errors.js';
 import { Outbox } from './outbox.js';
+import { SparseMap } from './sparse.js';
 import { type Delivery, emptyUnsaved, putBack, type Unsaved } from './unsaved.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
 
@@ -79,14 +80,14 @@ export class Run {
   /** Journal value of the last entry in the store's history. */
   through = 0;
   /** Pending timers by sequence number; saved: the store has its due key. */
-  readonly timers = new Map<number, { due: number; saved: boolean }>();
-  readonly activities = new Map<number, ActivityRecord>();
+  readonly timers = new SparseMap<number, { due: number; saved: boolean }>();
+  readonly activities = new SparseMap<number, ActivityRecord>();
   /** Accepted, unfinished updates; true when the caller chose the id. */
-  readonly updates = new Map<string, boolean>();
+  readonly updates = new SparseMap<string, boolean>();
   /** Updates that the run has accepted, as far as it was looked at their turns (limits.updatesTotalMax). */
   updatesAccepted = 0;
   /** Children that have not closed. */
-  readonly children = new Map<number, ChildRecord>();
+  readonly children = new SparseMap<number, ChildRecord>();
   readonly outbox: Outbox;
   /** Durable inputs that no turn has taken. */
   waiting = 0;
@@ -95,8 +96,8 @@ export class Run {
   saving: Unsaved | undefined;
 
   constructor(info: StartInfo | RunInfo, isNew: boolean, outbox = new Outbox()) {
-    const { args: _, ...rest } = info as StartInfo;
-    this.info = rest;
+    // Only the history keeps the arguments. A copy without them would be ten times slower to make.
+    this.info = { ...info, args: undefined } as RunInfo & { args: undefined };
     this.lastTime = info.startTime;
     this.unsaved = emptyUnsaved(isNew);
     this.outbox = outbox;
@@ -521,7 +522,8 @@ export class Run {
   #dropActivity(seq: number): void {
     if (!this.activities.delete(seq)) return;
     this.unsaved.activitiesChanged.delete(seq);
-    this.unsaved.activitiesRemoved.push(seq);
+    // Of a run that no write has brought to the store, not even one that failed, there is nothing to remove.
+    if (!this.unsaved.isNew || this.unsaved.stale.length > 0) this.unsaved.activitiesRemoved.push(seq);
   }
 
   #cancelActivity(seq: number, effects: Effect[]): void {
@@ -551,8 +553,10 @@ export class Run {
 /** A copy of the command's own bytes: in an entry they are views of a journal value, which they would keep in memory whole. */
 function owned<T extends object>(command: T): T {
   const copy = { ...command } as Record<string, unknown>;
-  for (const [name, value] of Object.entries(copy))
+  for (const name in copy) {
+    const value = copy[name];
     if (value instanceof Uint8Array) copy[name] = new Uint8Array(value);
+  }
   return copy as T;
 }
 

@@ -8,12 +8,8 @@
  */
 import { frames, type StartInfo, unpackEntry } from '../codec/journal-entry.js';
 import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
-import {
-  type OutboxItem,
-  unpackActivityRecord,
-  unpackOutboxItem,
-  unpackRunRecord,
-} from '../codec/run-record.js';
+import { unpackRunRecord } from '../codec/packed/run-record.js';
+import { type OutboxItem, unpackActivityRecord, unpackOutboxItem } from '../codec/run-record.js';
 import { InvariantError } from './errors.js';
 import { Live } from './live.js';
 import { Run } from './run.js';
@@ -254,8 +250,8 @@ function idKey(namespace: string, workflowId: string): string {
 }
 
 export function packNumber(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setFloat64(0, value);
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeDoubleBE(value);
   return bytes;
 }
 

@@ -9,7 +9,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
 import { instrument } from '../actors/sandbox/instrument.js';
-import { FORMAT_VERSION } from '../codec/version.js';
+import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../codec/version.js';
 import { activityPool } from './activities/pool.js';
 import { type ActivityExecutor, hostExecutor } from './activities/runner.js';
 import { bundleWorkflows } from './bundle.js';
@@ -280,5 +280,10 @@ async function activityExecutors(options: RuntimeOptions, limits: Limits): Promi
 
 function openStore({ path, durability }: RuntimeOptions): Promise<Store> {
   if (path === undefined) return Promise.resolve(openMemoryStore());
-  return openLmdbStore({ path, durability: durability ?? 'flush', format: FORMAT_VERSION });
+  return openLmdbStore({
+    path,
+    durability: durability ?? 'flush',
+    format: FORMAT_VERSION,
+    formatMin: FORMAT_VERSION_MIN,
+  });
 }

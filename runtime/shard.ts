@@ -25,6 +25,7 @@ import {
   isNotable,
   type JournalEntry,
   packEntry,
+  type StartInfo,
   type TurnFailureCause,
   unpackEntry,
 } from '../codec/journal-entry.js';
@@ -130,7 +131,7 @@ export class Shard {
         if (info.startDelayMs !== undefined) return this.#startLater(envelope);
         const activation = this.#sandbox.realm.createActivation(info, this.#sandbox.load);
         this.#hold(info.runNo, activation);
-        this.#journal(info.runNo, { kind: 'started', time: this.#batch.now, info });
+        this.#journalStart(info);
         const mailbox = this.#mailbox(info.runNo);
         for (const input of envelope.inputs) {
           mailbox.inputs.push(input);
@@ -161,9 +162,8 @@ export class Shard {
   }
 
   #startLater({ info, inputs }: Extract<Envelope, { kind: 'start' }>): void {
-    const time = this.#batch.now;
-    this.#journal(info.runNo, { kind: 'started', time, info });
-    if (inputs.length > 0) this.#journal(info.runNo, { kind: 'received', time, inputs });
+    this.#journalStart(info);
+    if (inputs.length > 0) this.#journal(info.runNo, { kind: 'received', time: this.#batch.now, inputs });
   }
 
   #note(runNo: number, entry: JournalEntry, at: number): void {
@@ -337,6 +337,12 @@ export class Shard {
     if (entry.kind === 'turn') actor.turned = true;
     actor.events += events;
     actor.bytes += body.length;
+  }
+
+  /** The host made the start, and learns nothing from its entry but that a child is there. */
+  #journalStart(info: StartInfo): void {
+    const entry: JournalEntry = { kind: 'started', time: this.#batch.now, info };
+    this.#journal(info.runNo, entry, info.parent !== undefined);
   }
 
   #takeLogs({ runNo, activation }: Actor): void {

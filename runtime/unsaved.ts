@@ -6,6 +6,7 @@
  */
 import type { DeliveryKind } from '../codec/keys.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
+import { SparseMap, SparseSet } from './sparse.js';
 
 /** Something that a sender asked of this run, and that it has. */
 export interface Delivery {
@@ -20,9 +21,9 @@ export interface Unsaved {
   frames: { seq: number; bytes: Uint8Array }[];
   timersRemoved: { seq: number; due: number }[];
   activitiesRemoved: number[];
-  activitiesChanged: Set<number>;
-  outcomes: Map<string, UpdateOutcome>;
-  requests: Set<string>;
+  activitiesChanged: SparseSet<number>;
+  outcomes: SparseMap<string, UpdateOutcome>;
+  requests: SparseSet<string>;
   /** Numbers of outbox items that are done. */
   outboxRemoved: number[];
   deliveries: Delivery[];
@@ -37,9 +38,9 @@ export const emptyUnsaved = (isNew: boolean): Unsaved => ({
   frames: [],
   timersRemoved: [],
   activitiesRemoved: [],
-  activitiesChanged: new Set(),
-  outcomes: new Map(),
-  requests: new Set(),
+  activitiesChanged: new SparseSet(),
+  outcomes: new SparseMap(),
+  requests: new SparseSet(),
   outboxRemoved: [],
   deliveries: [],
   settled: [],

@@ -2,7 +2,7 @@
  * `signalbox/activity`: what an activity function can know and say while it runs.
  *
  * Owns: Context, found through the async call path of the attempt. Names and shapes are Temporal's.
- * Does not own: running attempts (runner.ts).
+ * Does not own: running attempts (attempt.ts).
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Duration, msToNumber } from '../../actors/duration.js';
@@ -37,39 +37,67 @@ export type ActivityLog = (
 
 const storage = new AsyncLocalStorage<Context>();
 
-export class Context {
-  readonly info: ActivityInfo;
-  /** Aborted when the activity is cancelled, times out, or the runtime closes. */
-  readonly cancellationSignal: AbortSignal;
-  /** Rejects with a CancelledFailure when the signal is aborted. */
-  readonly cancelled: Promise<never>;
-  readonly log: Record<
-    'trace' | 'debug' | 'info' | 'warn' | 'error',
-    (message: string, attributes?: Record<string, unknown>) => void
-  >;
-  readonly #beat: (details: unknown) => void;
+let isFollowed = false;
 
-  constructor(info: ActivityInfo, signal: AbortSignal, beat: (details: unknown) => void, log: ActivityLog) {
-    this.info = info;
-    this.cancellationSignal = signal;
-    this.#beat = beat;
-    this.cancelled = new Promise<never>((_, reject) => {
-      const fail = () => reject(new CancelledFailure(String(signal.reason ?? 'CANCELLED')));
-      if (signal.aborted) fail();
-      else signal.addEventListener('abort', fail, { once: true });
-    });
-    // Nobody has to wait for it.
-    this.cancelled.catch(() => undefined);
+/**
+ * From here on each attempt's async call path is followed, so that `Context.current()` finds its context there. On Node.js
+ * before 24 that makes every promise of the process dearer, a workflow with one activity by a tenth; so it begins when
+ * somebody imports `signalbox/activity`, because nobody else can ask.
+ */
+export function followCallPaths(): void {
+  isFollowed = true;
+}
+
+/** What a Context tells of its attempt; asked when its function asks. */
+export interface ContextSource {
+  readonly info: ActivityInfo;
+  readonly cancellationSignal: AbortSignal;
+  beat(details: unknown): void;
+  log: ActivityLog;
+}
+
+type LogMethod = (message: string, attributes?: Record<string, unknown>) => void;
+
+export class Context {
+  readonly #source: ContextSource;
+  #info: ActivityInfo | undefined;
+  #cancelled: Promise<never> | undefined;
+  #log: Record<'trace' | 'debug' | 'info' | 'warn' | 'error', LogMethod> | undefined;
+
+  /** Made by the runtime, for each attempt. */
+  constructor(source: ContextSource) {
+    this.#source = source;
+  }
+
+  get info(): ActivityInfo {
+    this.#info ??= this.#source.info;
+    return this.#info;
+  }
+
+  /** Aborted when the activity is cancelled, times out, or the runtime closes. */
+  get cancellationSignal(): AbortSignal {
+    return this.#source.cancellationSignal;
+  }
+
+  /** Rejects with a CancelledFailure when the signal is aborted. */
+  get cancelled(): Promise<never> {
+    this.#cancelled ??= rejectedBy(this.cancellationSignal);
+    return this.#cancelled;
+  }
+
+  get log(): Record<'trace' | 'debug' | 'info' | 'warn' | 'error', LogMethod> {
     const line =
-      (level: Parameters<ActivityLog>[0]) => (message: string, attributes?: Record<string, unknown>) =>
-        log(level, message, attributes);
-    this.log = {
+      (level: Parameters<ActivityLog>[0]): LogMethod =>
+      (message, attributes) =>
+        this.#source.log(level, message, attributes);
+    this.#log ??= {
       trace: line('TRACE'),
       debug: line('DEBUG'),
       info: line('INFO'),
       warn: line('WARN'),
       error: line('ERROR'),
     };
+    return this.#log;
   }
 
   /** @throws IllegalStateError outside an activity */
@@ -84,12 +112,12 @@ export class Context {
 
   /** Runs fn as the body of an attempt. */
   static run<T>(context: Context, fn: () => T): T {
-    return storage.run(context, fn);
+    return isFollowed ? storage.run(context, fn) : fn();
   }
 
   /** Shows that the attempt is alive; the next attempt can read `details`. Starts the heartbeat timeout anew. */
   heartbeat(details?: unknown): void {
-    this.#beat(details);
+    this.#source.beat(details);
   }
 
   /** Waits; rejects with a CancelledFailure when the activity is cancelled. */
@@ -100,6 +128,17 @@ export class Context {
     });
     return Promise.race([waited, this.cancelled]).finally(() => clearTimeout(timer));
   }
+}
+
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  const cancelled = new Promise<never>((_, reject) => {
+    const fail = () => reject(new CancelledFailure(String(signal.reason ?? 'CANCELLED')));
+    if (signal.aborted) fail();
+    else signal.addEventListener('abort', fail, { once: true });
+  });
+  // Nobody has to wait for it.
+  cancelled.catch(() => undefined);
+  return cancelled;
 }
 
 export function activityInfo(): ActivityInfo {

@@ -8,4 +8,4 @@ export {
   heartbeat,
   log,
   sleep,
-} from './context.js';
+} from './followed.js';

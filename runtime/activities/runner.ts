@@ -5,29 +5,27 @@
  *                                       |
  *                                       +--failed, may be tried again--> journalled, and due again after its delay
  *
- * Owns: the bounded number of attempts, timeouts, heartbeats, cancellation, what an attempt's end means.
- * Does not own: the record of an activity (run.ts), delivering its end (the host does, until a turn took it durably).
+ * Owns: the bounded number of attempts, who waits for a place and for how long, what an attempt's end means.
+ * Does not own: an attempt while it runs (attempt.ts), the record of an activity (run.ts), delivering its end (the host
+ * does, until a turn took it durably).
  *
  * An attempt is begun only when the turn that scheduled it is durable (D4), at least once (D2): a crash begins it again.
  */
 
-import {
-  ApplicationFailure,
-  CancelledFailure,
-  ensureTemporalFailure,
-  TimeoutFailure,
-  toFailure,
-} from '../../actors/failures.js';
-import { type ActivityState, activityTable } from '../../actors/lifecycles/activity.js';
+import { ApplicationFailure, CancelledFailure, toFailure } from '../../actors/failures.js';
+import { activityTable } from '../../actors/lifecycles/activity.js';
 import { next } from '../../actors/lifecycles/table.js';
-import type { Failure, TimeoutKind } from '../../codec/failure.js';
-import type { ActivityOutcome, JournalEntry, Payload } from '../../codec/journal-entry.js';
+import type { TimeoutKind } from '../../codec/failure.js';
+import type { ActivityOutcome, JournalEntry } from '../../codec/journal-entry.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
 import type { ActivityRecord } from '../../codec/run-record.js';
 import type { Clock } from '../clock.js';
 import type { Live } from '../live.js';
-import { type ActivityInfo, type ActivityLog, Context } from './context.js';
+import { type ActivityExecutor, Attempt, type AttemptHost, type Ended, timeoutFailure } from './attempt.js';
+import { type ActivityLog, Context } from './context.js';
 import { afterFailure } from './retry.js';
+
+export type { ActivityExecutor } from './attempt.js';
 
 export interface ActivityHost {
   /** Tells the workflow how the activity ended, until it is durable. */
@@ -43,24 +41,21 @@ export interface ActivityHost {
   ): void;
 }
 
-/** Where an activity's function is found and run. */
-export interface ActivityExecutor {
-  readonly types: readonly string[];
-  run(type: string, args: Payload, context: Context): Promise<Payload>;
-  close(): Promise<void>;
-}
-
 /** Functions of the embedder, on the host thread. */
 export function hostExecutor(functions: Record<string, unknown>, payloadBytesMax: number): ActivityExecutor {
   const types = Object.keys(functions).filter((type) => typeof functions[type] === 'function');
   return {
     types,
-    async run(type, args, context) {
+    run(type, args, context) {
       const fn = functions[type] as (...args: unknown[]) => unknown;
-      const result = await Context.run(context, async () =>
-        fn.apply(functions, decodePayload(args) as unknown[]),
-      );
-      return encodePayload(result, `result of activity ${type}`, payloadBytesMax);
+      const encode = (result: unknown) =>
+        encodePayload(result, `result of activity ${type}`, payloadBytesMax);
+      try {
+        const values = decodePayload(args) as unknown[];
+        return Context.run(context, () => Promise.resolve(fn.apply(functions, values))).then(encode);
+      } catch (error) {
+        return Promise.reject(error);
+      }
     },
     close: async () => undefined,
   };
@@ -76,24 +71,15 @@ interface Waiting {
   stop: () => void;
 }
 
-interface Attempt {
-  live: Live;
-  seq: number;
-  state: ActivityState;
-  abort: AbortController;
-  stops: (() => void)[];
-  heartbeat: Payload | undefined;
-  cancelRequested: boolean;
-}
-
-export class ActivityRunner {
+export class ActivityRunner implements AttemptHost {
   readonly #executors: readonly ActivityExecutor[];
   readonly #host: ActivityHost;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #activitiesMax: number;
   readonly #waiting: Waiting[] = [];
-  readonly #known = new Set<string>();
-  readonly #attempts = new Map<string, Attempt>();
+  /** What is under way: the attempt, or undefined for what waits for a place. */
+  readonly #known = new Map<string, Attempt | undefined>();
+  #running = 0;
   /** Cancelled without an attempt; the workflow is being told. */
   readonly #givenUp = new WeakSet<ActivityRecord>();
   #closed = false;
@@ -106,12 +92,12 @@ export class ActivityRunner {
   }) {
     this.#executors = parts.executors;
     this.#host = parts.host;
-    this.#clock = parts.clock;
+    this.clock = parts.clock;
     this.#activitiesMax = parts.activitiesMax;
   }
 
   get running(): number {
-    return this.#attempts.size;
+    return this.#running;
   }
 
   get waiting(): number {
@@ -125,8 +111,10 @@ export class ActivityRunner {
     if (record === undefined || this.#known.has(key) || this.#closed) return;
     // The request came, and then the process went; nobody runs it any more.
     if (record.cancelRequested) return this.#giveUp(live, seq, record);
-    if (record.nextAt > this.#clock.now()) return this.#host.dueAt(live, seq, record.nextAt);
-    this.#known.add(key);
+    if (record.nextAt > this.clock.now()) return this.#host.dueAt(live, seq, record.nextAt);
+    if (this.#waiting.length === 0 && this.#running < this.#activitiesMax)
+      return this.#run(key, live, seq, record);
+    this.#known.set(key, undefined);
     const waiting: Waiting = { live, seq, stop: () => undefined };
     this.#waiting.push(waiting);
     this.#begin();
@@ -138,11 +126,11 @@ export class ActivityRunner {
     const { scheduleToStartMs, scheduleToCloseMs } = command;
     const stops: (() => void)[] = [];
     const arm = (type: TimeoutKind, ms: number): void => {
-      stops.push(this.#clock.after(ms, () => this.#waitedTooLong(waiting, type)));
+      stops.push(this.clock.after(ms, () => this.#waitedTooLong(waiting, type)));
     };
     if (scheduleToStartMs !== undefined) arm('SCHEDULE_TO_START', scheduleToStartMs);
     if (scheduleToCloseMs !== undefined)
-      arm('SCHEDULE_TO_CLOSE', scheduledAt + scheduleToCloseMs - this.#clock.now());
+      arm('SCHEDULE_TO_CLOSE', scheduledAt + scheduleToCloseMs - this.clock.now());
     return () => {
       for (const stop of stops) stop();
     };
@@ -166,13 +154,8 @@ export class ActivityRunner {
 
   /** The workflow asked to cancel the activity, or ended. */
   cancel(live: Live, seq: number, record: ActivityRecord): void {
-    const attempt = this.#attempts.get(keyOf(live, seq));
-    if (attempt !== undefined) {
-      attempt.cancelRequested = true;
-      if (attempt.state === 'started') attempt.state = next(activityTable, attempt.state, 'cancelActivity');
-      attempt.abort.abort('CANCELLED');
-      return;
-    }
+    const attempt = this.#known.get(keyOf(live, seq));
+    if (attempt !== undefined) return attempt.cancel();
     if (live.run.activities.get(seq) === record) this.#giveUp(live, seq, record);
   }
 
@@ -188,77 +171,48 @@ export class ActivityRunner {
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) waiting.stop();
-    for (const attempt of this.#attempts.values()) {
-      for (const stop of attempt.stops) stop();
-      attempt.abort.abort('WORKER_SHUTDOWN');
-    }
-    this.#attempts.clear();
+    for (const attempt of this.#known.values()) attempt?.abandon();
+    this.#known.clear();
+    this.#running = 0;
     await Promise.all(this.#executors.map((executor) => executor.close()));
   }
 
   #begin(): void {
-    while (this.#waiting.length > 0 && this.#attempts.size < this.#activitiesMax) {
+    while (this.#waiting.length > 0 && this.#running < this.#activitiesMax) {
       const { live, seq, stop } = this.#waiting.shift()!;
       stop();
       const record = live.run.activities.get(seq);
-      if (record === undefined || record.cancelRequested) this.#known.delete(keyOf(live, seq));
-      else void this.#run(live, seq, record);
+      const key = keyOf(live, seq);
+      if (record === undefined || record.cancelRequested) this.#known.delete(key);
+      else this.#run(key, live, seq, record);
     }
   }
 
-  async #run(live: Live, seq: number, record: ActivityRecord): Promise<void> {
-    const key = keyOf(live, seq);
-    const startedAt = this.#clock.now();
-    const attempt: Attempt = {
-      live,
-      seq,
-      state: next(activityTable, 'scheduled', 'attemptStarted'),
-      abort: new AbortController(),
-      stops: [],
-      heartbeat: record.heartbeat,
-      cancelRequested: false,
-    };
-    this.#attempts.set(key, attempt);
-    const outcome = await this.#attempt(attempt, record, startedAt);
-    for (const stop of attempt.stops) stop();
-    if (this.#closed || this.#attempts.get(key) !== attempt) return;
-    this.#attempts.delete(key);
-    this.#known.delete(key);
-    if (live.run.activities.has(seq)) this.#ended(attempt, record, startedAt, outcome);
+  #run(key: string, live: Live, seq: number, record: ActivityRecord): void {
+    const attempt = new Attempt(this, live, seq, record);
+    this.#known.set(key, attempt);
+    this.#running++;
+    const { activityType } = record.command;
+    const executor = this.#executors.find(({ types }) => types.includes(activityType));
+    if (executor !== undefined) return attempt.begin(executor);
+    // Not at once: whoever began it is in the middle of something.
+    queueMicrotask(() => attempt.fail(this.#unknown(activityType)));
+  }
+
+  ended(attempt: Attempt, ended: Ended): void {
+    const { live, seq } = attempt;
+    this.#known.delete(keyOf(live, seq));
+    this.#running--;
+    if (live.run.activities.has(seq)) this.#ended(attempt, ended);
     this.#begin();
   }
 
-  /** Never rejects. A time limit decides at once; what the function does afterwards is ignored. */
-  async #attempt(
-    attempt: Attempt,
-    record: ActivityRecord,
-    startedAt: number,
-  ): Promise<{ result: Payload } | { failure: Failure }> {
-    const { command } = record;
-    const executor = this.#executors.find(({ types }) => types.includes(command.activityType));
-    if (executor === undefined) return { failure: toFailure(this.#unknown(command.activityType)) };
-    const timedOut = this.#limits(attempt, record, startedAt);
-    const context = new Context(
-      infoOf(attempt.live, record, startedAt),
-      attempt.abort.signal,
-      timedOut.beat,
-      (level, message, attributes) =>
-        this.#host.log(attempt.live, level, message, {
-          activityId: command.activityId,
-          activityType: command.activityType,
-          ...attributes,
-        }),
-    );
-    try {
-      return {
-        result: await Promise.race([
-          executor.run(command.activityType, command.args, context),
-          timedOut.promise,
-        ]),
-      };
-    } catch (error) {
-      return { failure: toFailure(ensureTemporalFailure(error)) };
-    }
+  log(
+    { live, record: { command } }: Attempt,
+    ...[level, message, attributes]: Parameters<ActivityLog>
+  ): void {
+    const { activityId, activityType } = command;
+    this.#host.log(live, level, message, { activityId, activityType, ...attributes });
   }
 
   #unknown(type: string): ApplicationFailure {
@@ -267,48 +221,8 @@ export class ActivityRunner {
     return ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
   }
 
-  #limits(attempt: Attempt, { command, scheduledAt }: ActivityRecord, startedAt: number) {
-    let expire!: (error: Error) => void;
-    const promise = new Promise<never>((_, reject) => {
-      expire = reject;
-    });
-    // The function may be done first; then nobody listens any more.
-    promise.catch(() => undefined);
-    const arm = (type: TimeoutKind, ms: number): (() => void) =>
-      this.#clock.after(ms, () => {
-        attempt.abort.abort('TIMED_OUT');
-        expire(timeoutFailure(type, attempt.heartbeat));
-      });
-    if (command.startToCloseMs !== undefined)
-      attempt.stops.push(arm('START_TO_CLOSE', command.startToCloseMs));
-    if (command.scheduleToCloseMs !== undefined) {
-      attempt.stops.push(
-        arm('SCHEDULE_TO_CLOSE', Math.max(0, scheduledAt + command.scheduleToCloseMs - startedAt)),
-      );
-    }
-    let stopBeat = (): void => undefined;
-    const watch = (): void => {
-      stopBeat();
-      if (command.heartbeatMs !== undefined) stopBeat = arm('HEARTBEAT', command.heartbeatMs);
-    };
-    watch();
-    attempt.stops.push(() => stopBeat());
-    const beat = (details: unknown): void => {
-      // A function that its time limit has left behind may still go on.
-      if (this.#attempts.get(keyOf(attempt.live, attempt.seq)) !== attempt) return;
-      attempt.heartbeat = encodePayload([details], 'heartbeat details');
-      watch();
-    };
-    return { promise, beat };
-  }
-
-  #ended(
-    attempt: Attempt,
-    record: ActivityRecord,
-    startedAt: number,
-    ended: { result: Payload } | { failure: Failure },
-  ): void {
-    const { live, seq } = attempt;
+  #ended(attempt: Attempt, ended: Ended): void {
+    const { live, seq, record, startedAt } = attempt;
     const tell = (outcome: ActivityOutcome) => {
       const event = outcome.status;
       attempt.state = next(activityTable, attempt.state, event);
@@ -320,7 +234,7 @@ export class ActivityRunner {
       return tell({ status: 'cancelled', failure });
     const decision = attempt.cancelRequested
       ? ({ retry: false, state: 'CANCEL_REQUESTED' } as const)
-      : afterFailure(record.command, record.attempt, failure, this.#clock.now() - record.scheduledAt);
+      : afterFailure(record.command, record.attempt, failure, this.clock.now() - record.scheduledAt);
     if (!decision.retry) {
       const status = failure.info?.kind === 'timeout' ? 'timedOut' : 'failed';
       const retryState =
@@ -330,7 +244,7 @@ export class ActivityRunner {
       return tell({ status, failure, retryState });
     }
     attempt.state = next(activityTable, attempt.state, 'activityRetry');
-    const now = this.#clock.now();
+    const now = this.clock.now();
     const nextAt = now + decision.delayMs;
     const entry = {
       kind: 'activityRetry',
@@ -345,43 +259,6 @@ export class ActivityRunner {
   }
 }
 
-const TIMEOUT_TEXT: Record<TimeoutKind, string> = {
-  START_TO_CLOSE: 'StartToClose',
-  SCHEDULE_TO_START: 'ScheduleToStart',
-  SCHEDULE_TO_CLOSE: 'ScheduleToClose',
-  HEARTBEAT: 'Heartbeat',
-};
-
-function timeoutFailure(type: TimeoutKind, heartbeat: Payload | undefined): TimeoutFailure {
-  return new TimeoutFailure(`activity ${TIMEOUT_TEXT[type]} timeout`, detailsOf(heartbeat), type);
-}
-
-function detailsOf(heartbeat: Payload | undefined): unknown {
-  return heartbeat === undefined ? undefined : (decodePayload(heartbeat) as unknown[])[0];
-}
-
 function keyOf(live: Live, seq: number): string {
   return `${live.run.runNo}:${seq}`;
-}
-
-function infoOf(live: Live, record: ActivityRecord, startedAt: number): ActivityInfo {
-  const { command } = record;
-  const { namespace, workflowId, runId, workflowType } = live.run.info;
-  return {
-    activityId: command.activityId,
-    activityType: command.activityType,
-    attempt: record.attempt,
-    taskQueue: command.taskQueue,
-    activityNamespace: namespace,
-    workflowNamespace: namespace,
-    workflowType,
-    workflowExecution: { workflowId, runId },
-    scheduledTimestampMs: record.scheduledAt,
-    currentAttemptScheduledTimestampMs: Math.min(record.nextAt, startedAt),
-    startToCloseTimeoutMs: command.startToCloseMs,
-    scheduleToCloseTimeoutMs: command.scheduleToCloseMs,
-    heartbeatTimeoutMs: command.heartbeatMs,
-    heartbeatDetails: detailsOf(record.heartbeat),
-    isLocal: false,
-  };
 }

@@ -7,7 +7,7 @@ import { pack } from 'msgpackr';
 import { workerData } from 'piscina';
 import { ensureTemporalFailure, toFailure } from '../../actors/failures.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
-import { type ActivityInfo, Context } from './context.js';
+import { type ActivityInfo, Context, followCallPaths } from './context.js';
 
 export type ActivityTask =
   | { kind: 'types' }
@@ -37,6 +37,7 @@ export interface ActivityWorkerData {
 }
 
 const { code, filename, payloadBytesMax } = workerData as ActivityWorkerData;
+followCallPaths();
 const activities = load();
 
 function load(): Record<string, unknown> {
@@ -63,16 +64,16 @@ export default async function run(task: ActivityTask): Promise<string[] | Activi
     if (message.kind === 'cancel') abort.abort(message.reason);
   });
   const post = (message: ActivityMessage) => port.postMessage(message);
-  const context = new Context(
+  const context = new Context({
     info,
-    abort.signal,
-    (details) => {
+    cancellationSignal: abort.signal,
+    beat: (details) => {
       heartbeat = encodePayload([details], 'heartbeat details', payloadBytesMax);
       post({ kind: 'heartbeat', details: heartbeat });
     },
-    (level, message, attributes) =>
+    log: (level, message, attributes) =>
       post({ kind: 'log', level: level.toLowerCase() as 'info', message, attributes }),
-  );
+  });
   try {
     const fn = activities[type] as (...args: unknown[]) => unknown;
     const result = await Context.run(context, async () => fn(...(decodePayload(args) as unknown[])));

@@ -14,9 +14,16 @@ import type {
   WorkflowResultType,
 } from '../../actors/definitions.js';
 import { decodePayload } from '../../codec/payload.js';
-import { followingRunId } from '../../codec/run-record.js';
+import { followingRunId, type RunOutcome, type UpdateOutcome } from '../../codec/run-record.js';
 import { systemClock } from '../clock.js';
-import type { OnGivenUp, StartRequest, Target, UpdateTicket, WorkflowService } from '../service.js';
+import type {
+  OnGivenUp,
+  StartAnswer,
+  StartRequest,
+  Target,
+  UpdateTicket,
+  WorkflowService,
+} from '../service.js';
 import {
   descriptionOf,
   rethrow,
@@ -116,7 +123,7 @@ export class WorkflowClient {
     options: WorkflowStartOptions<W>,
   ): Promise<WorkflowHandleWithStartDetails<W>> {
     const request = this.#requests.start(workflow, options);
-    const { runId, firstRunId } = await this.#start(request).catch(rethrow('Failed to start Workflow'));
+    const { runId, firstRunId } = await this.#start(request, notStarted);
     const handle = this.#handle<W>({
       workflowId: request.workflowId,
       firstExecutionRunId: firstRunId,
@@ -131,8 +138,10 @@ export class WorkflowClient {
     workflow: string | W,
     options: WorkflowStartOptions<W>,
   ): Promise<WorkflowResultType<W>> {
-    const handle = await this.start(workflow, options);
-    return handle.result();
+    const request = this.#requests.start(workflow, options);
+    const { runId } = await this.#start(request, notStarted);
+    const { followRuns = true } = options;
+    return this.#result({ workflowId: request.workflowId, runIdForResult: runId, followRuns });
   }
 
   /** Signals the open execution with this id, or starts one and signals it before its first turn: both or neither. */
@@ -148,7 +157,7 @@ export class WorkflowClient {
       ...this.#requests.start(workflow, options, 'USE_EXISTING'),
       signal: this.#requests.signal(signal, signalArgs ?? []),
     };
-    const { runId } = await this.#start(request).catch(rethrow('Failed to signalWithStart Workflow'));
+    const { runId } = await this.#start(request, rethrow('Failed to signalWithStart Workflow'));
     const handle = this.#handle<W>({
       workflowId: request.workflowId,
       runIdForResult: runId,
@@ -211,7 +220,7 @@ export class WorkflowClient {
         throw new TypeError('Missing WorkflowOptions.workflowIdConflictPolicy');
       const update = this.#requests.update(def, options);
       const request = { ...this.#requests.start(operation.workflowTypeOrFunc, operation.options), update };
-      const { firstRunId, update: ticket } = await this.#start(request).catch(rethrowWithStart);
+      const { firstRunId, update: ticket } = await this.#start(request, rethrowWithStart);
       return { workflowId: request.workflowId, updateId: update.id, waitFor, firstRunId, ticket: ticket! };
     };
     const sent = await send().catch((error) => {
@@ -227,13 +236,17 @@ export class WorkflowClient {
     return this.#updateHandle(address, () => ticket, ticket.runId);
   }
 
-  #start(request: StartRequest) {
-    const { workflowId, signal, update } = request;
-    const message = signal ? ` and signal '${signal.name}' delivered` : update ? ` and its update taken` : '';
-    return this.#context.call(
-      () => this.#service.start(request),
-      () => `workflow ${workflowId} may still be started${message}`,
-    );
+  #start(request: StartRequest, fail: (error: unknown) => never): Promise<StartAnswer> {
+    const late = () => {
+      const { workflowId, signal, update } = request;
+      const message = signal
+        ? ` and signal '${signal.name}' delivered`
+        : update
+          ? ` and its update taken`
+          : '';
+      return `workflow ${workflowId} may still be started${message}`;
+    };
+    return this.#tried(() => this.#service.start(request), late, fail);
   }
 
   /** A handle to the latest run of the id, or to one run. No call is made. */
@@ -281,14 +294,8 @@ export class WorkflowClient {
       ) => this.#signal(latest, def, args, requestId),
       query: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#query(latest, def, args),
       watch: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#watch(latest, def, args),
-      executeUpdate: async (
-        def: Named<UpdateDefinition<any, any>>,
-        options: UpdateCallOptions = {},
-      ): Promise<unknown> => {
-        const request = this.#requests.update(def, options);
-        const send = () => this.#service.update(guarded, request);
-        return this.#updateResult({ workflowId, updateId: request.id }, send);
-      },
+      executeUpdate: (def: Named<UpdateDefinition<any, any>>, options: UpdateCallOptions = {}) =>
+        this.#executeUpdate(guarded, def, options),
       startUpdate: async (
         def: Named<UpdateDefinition<any, any>>,
         options: UpdateCallOptions & { waitForStage?: WorkflowUpdateStage } = {},
@@ -385,36 +392,65 @@ export class WorkflowClient {
   async #result<T>(parts: HandleParts): Promise<T> {
     const { workflowId, runIdForResult, followRuns } = parts;
     for (let runId = runIdForResult; ; ) {
-      const target: Target = { namespace: this.options.namespace, workflowId, runId };
-      const { outcome } = await this.#read(workflowId, (onGivenUp) =>
-        this.#service.result(target, onGivenUp),
-      ).catch(rethrow('Failed to get Workflow execution result'));
+      const outcome = await this.#outcome({ namespace: this.options.namespace, workflowId, runId });
       const next = followRuns ? followingRunId(outcome) : undefined;
       if (next === undefined) return valueOf(outcome) as T;
       runId = next;
     }
   }
 
+  async #outcome(target: Target): Promise<RunOutcome> {
+    try {
+      const send = (onGivenUp?: OnGivenUp) => this.#service.result(target, onGivenUp);
+      return (await this.#read(target.workflowId, send)).outcome;
+    } catch (error) {
+      return noResult(error);
+    }
+  }
+
   // ----- updates -----------------------------------------------------------------------------------------------
 
+  /** startUpdate and result in one, without a handle. */
+  async #executeUpdate(
+    target: Target,
+    def: Named<UpdateDefinition<any, any>>,
+    options: UpdateCallOptions,
+  ): Promise<unknown> {
+    const request = this.#requests.update(def, options);
+    const address = { workflowId: target.workflowId, updateId: request.id };
+    let ticket: UpdateTicket | undefined;
+    const send = (onGivenUp?: OnGivenUp) => {
+      ticket = this.#service.update(target, request);
+      return ticket.reached('completed', onGivenUp);
+    };
+    return valueOfUpdate(address, await this.#tried(send, () => lateUpdate(address, ticket), updateFailed));
+  }
+
   /** Sends or finds an update, and waits until it has come so far or is done. */
-  #reach(
-    { workflowId, updateId }: UpdateAddress,
+  async #reach(
+    address: UpdateAddress,
     stage: 'accepted' | 'completed',
     find: () => UpdateTicket | Promise<UpdateTicket>,
-    fail: (error: unknown) => never = rethrowUpdate(),
+    fail: (error: unknown) => never = updateFailed,
   ) {
     let ticket: UpdateTicket | undefined;
     const send = async (onGivenUp?: OnGivenUp) => {
       ticket = await find();
       return { ticket, outcome: await ticket.reached(stage, onGivenUp) };
     };
-    const late = () => {
-      const trouble =
-        ticket?.waitsFor === undefined ? '' : `; it was not accepted so far, ${ticket.waitsFor}`;
-      return `update ${updateId} of workflow ${workflowId} goes on (getUpdateHandle finds it by its id)${trouble}`;
-    };
-    return this.#context.call(send, late).catch(fail);
+    return this.#tried(send, () => lateUpdate(address, ticket), fail);
+  }
+
+  async #tried<T>(
+    send: (onGivenUp?: OnGivenUp) => Promise<T>,
+    late: () => string,
+    fail: (error: unknown) => never,
+  ): Promise<T> {
+    try {
+      return await this.#context.call(send, late);
+    } catch (error) {
+      return fail(error);
+    }
   }
 
   #updateHandle(
@@ -430,9 +466,21 @@ export class WorkflowClient {
     find: () => UpdateTicket | Promise<UpdateTicket>,
   ): Promise<unknown> {
     const { outcome } = await this.#reach(address, 'completed', find);
-    const { updateId, workflowId } = address;
-    if (outcome === undefined)
-      throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
-    return updateValueOf(outcome);
+    return valueOfUpdate(address, outcome);
   }
+}
+
+const notStarted = rethrow('Failed to start Workflow');
+const noResult = rethrow('Failed to get Workflow execution result');
+const updateFailed = rethrowUpdate();
+
+function lateUpdate({ workflowId, updateId }: UpdateAddress, ticket: UpdateTicket | undefined): string {
+  const trouble = ticket?.waitsFor === undefined ? '' : `; it was not accepted so far, ${ticket.waitsFor}`;
+  return `update ${updateId} of workflow ${workflowId} goes on (getUpdateHandle finds it by its id)${trouble}`;
+}
+
+function valueOfUpdate({ workflowId, updateId }: UpdateAddress, outcome: UpdateOutcome | undefined): unknown {
+  if (outcome === undefined)
+    throw new ServiceError(`Update ${updateId} of workflow ${workflowId} has no outcome`);
+  return updateValueOf(outcome);
 }

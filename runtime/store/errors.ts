@@ -35,7 +35,7 @@ export class StoreLockedError extends StoreError {
   }
 }
 
-/** The folder holds a store of a newer format than this version knows, or no Signalbox store at all. Nothing was changed. */
+/** The folder holds a store of a format that this version does not read, or no Signalbox store at all. Nothing was changed. */
 export class StoreFormatError extends StoreError {
   override readonly name = 'StoreFormatError';
 
@@ -53,8 +53,11 @@ export class StoreFormatError extends StoreError {
       found === undefined
         ? `The folder ${path} is not empty and does not hold a Signalbox store (${detail}). ` +
             'Nothing was changed. Open an empty or absent folder, or the folder of a store.'
-        : `The store in ${path} has format ${found}; this version of Signalbox knows formats up to ${known}. ` +
-            'Nothing was changed. Open it with the newer version that wrote it.',
+        : found > known
+          ? `The store in ${path} has format ${found}; this version of Signalbox knows formats up to ${known}. ` +
+            'Nothing was changed. Open it with the newer version that wrote it.'
+          : `The store in ${path} has format ${found}, which this version of Signalbox, with format ${known}, reads no longer. ` +
+            'Nothing was changed. Let its executions end with the version that wrote it, or open an empty folder.',
     );
   }
 }

@@ -82,6 +82,8 @@ export interface LmdbStoreOptions {
   durability: Durability;
   /** Format number that a new store is given, and the newest that is accepted in an existing one. */
   format: number;
+  /** Oldest format number that is accepted. Default 1. */
+  formatMin?: number;
   /**
    * Bytes that rows and index may take. Default no bound but the disk's. A write that removes rows may go an eighth
    * above it, so that a full store can be made smaller. The file itself can be longer, by what is free for reuse.
@@ -95,7 +97,7 @@ export interface LmdbStoreOptions {
  * Opens the store in a folder, or makes one.
  * Rejects with StoreLockedError, StoreFormatError, StoreUnreadableError or StoreMissingError, and then nothing that
  * was there has changed; with StoreFullError when there is no room to make a store or to take over redo files.
- * A store of an older format is opened as it is; to bring it up to date is the caller's business.
+ * A store of an older format, down to formatMin, is opened as it is; to bring it up to date is the caller's business.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
   const folder = await prepareFolder(options.path, options.create ?? true);
@@ -175,7 +177,7 @@ async function openStore(folder: string, lock: FolderLock, options: LmdbStoreOpt
   try {
     database = openDatabase(folder);
     checkAlone(folder, database);
-    checkFormat(folder, database, options.format);
+    checkFormat(folder, database, options);
     const file = await openFile(path.join(folder, DATA_FILE), 'r+');
     return new LmdbStore({ folder, database, file, lock, bytesMax: options.mapBytesMax ?? Infinity });
   } catch (error) {
@@ -193,12 +195,16 @@ function checkAlone(folder: string, database: Database): void {
   if (before > 0 || readers() > 1) throw new StoreLockedError(folder);
 }
 
-function checkFormat(folder: string, database: Database, known: number): void {
+function checkFormat(
+  folder: string,
+  database: Database,
+  { format: known, formatMin = 1 }: LmdbStoreOptions,
+): void {
   const value = database.get(FORMAT_KEY);
   if (value === undefined)
     throw new StoreFormatError(folder, undefined, known, 'its data.mdb is of another program');
   const { format } = JSON.parse(Buffer.from(value).toString()) as { format: number };
-  if (format > known) throw new StoreFormatError(folder, format, known);
+  if (format > known || format < formatMin) throw new StoreFormatError(folder, format, known);
 }
 
 /** Errors of LMDB while opening or reading become ours; ours stay as they are. */

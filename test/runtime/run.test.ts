@@ -264,7 +264,7 @@ describe('run', () => {
     apply([1, { kind: 'received', time: 3_000, inputs: [signal()] }], turnFailed);
     const again = Run.fromRecord(made.toRecord(2), made.activities);
     expect(again.toRecord(2)).to.deep.equal(made.toRecord(2));
-    expect(again.info).to.not.have.property('args');
+    expect(again.info).to.have.property('args', undefined);
     expect(again).to.include({ needsTurn: true, timeoutAt: 1_005, dirty: false });
   });
 });

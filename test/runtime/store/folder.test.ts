@@ -182,6 +182,21 @@ describe('store folder', () => {
     await store.close();
   });
 
+  it('store: older format than the oldest that is read -> StoreFormatError, and nothing is changed', async () => {
+    const folder = newFolder();
+    await filled(folder);
+    const data = () => readFileSync(path.join(folder, 'data.mdb'));
+    const before = data();
+    const error = (await rejection(open(folder, { format: 3, formatMin: 2 }))) as StoreFormatError;
+    expect(error).to.be.instanceOf(StoreFormatError);
+    expect([error.found, error.known]).to.deep.equal([1, 3]);
+    expect(error.message).to.contain('format 1').and.to.contain('reads no longer');
+    expect(data().equals(before)).to.equal(true);
+    const store = await open(folder, { format: 3 });
+    expect(keys(store)).to.have.length(40);
+    await store.close();
+  });
+
   it('store: only data.mdb copied elsewhere -> opened', async () => {
     const folder = newFolder();
     await filled(folder);
