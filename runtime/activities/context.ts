@@ -2,7 +2,7 @@
  * `signalbox/activity`: what an activity function can know and say while it runs.
  *
  * Owns: Context, found through the async call path of the attempt. Names and shapes are Temporal's.
- * Does not own: running attempts (attempt.ts).
+ * Does not own: running attempts (runner.ts).
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Duration, msToNumber } from '../../actors/duration.js';
@@ -36,17 +36,6 @@ export type ActivityLog = (
 ) => void;
 
 const storage = new AsyncLocalStorage<Context>();
-
-let isFollowed = false;
-
-/**
- * From here on each attempt's async call path is followed, so that `Context.current()` finds its context there. On Node.js
- * before 24 that makes every promise of the process dearer, a workflow with one activity by a tenth; so it begins when
- * somebody imports `signalbox/activity`, because nobody else can ask.
- */
-export function followCallPaths(): void {
-  isFollowed = true;
-}
 
 /** What a Context tells of its attempt; asked when its function asks. */
 export interface ContextSource {
@@ -112,7 +101,7 @@ export class Context {
 
   /** Runs fn as the body of an attempt. */
   static run<T>(context: Context, fn: () => T): T {
-    return isFollowed ? storage.run(context, fn) : fn();
+    return storage.run(context, fn);
   }
 
   /** Shows that the attempt is alive; the next attempt can read `details`. Starts the heartbeat timeout anew. */

@@ -8,4 +8,4 @@ export {
   heartbeat,
   log,
   sleep,
-} from './followed.js';
+} from './context.js';

@@ -7,7 +7,7 @@ import { pack } from 'msgpackr';
 import { workerData } from 'piscina';
 import { ensureTemporalFailure, toFailure } from '../../actors/failures.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
-import { type ActivityInfo, Context, followCallPaths } from './context.js';
+import { type ActivityInfo, Context } from './context.js';
 
 export type ActivityTask =
   | { kind: 'types' }
@@ -37,7 +37,6 @@ export interface ActivityWorkerData {
 }
 
 const { code, filename, payloadBytesMax } = workerData as ActivityWorkerData;
-followCallPaths();
 const activities = load();
 
 function load(): Record<string, unknown> {
