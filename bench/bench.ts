@@ -32,6 +32,8 @@ export interface Bench {
 
 export interface Workload {
   name: string;
+  /** It takes minutes, so it is not among those that run when none is named. */
+  onlyWhenNamed?: boolean;
   run(bench: Bench): Promise<Row[]>;
 }
 

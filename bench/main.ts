@@ -4,6 +4,7 @@
  *   npm run bench                        a few minutes, medians of 3 repetitions
  *   npm run bench -- --quick             under a minute, one repetition
  *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
+ *   npm run bench -- --only threads      one that runs only when named
  *   npm run bench -- --json FILE         the JSON also to FILE
  *   npm run bench -- --write-readme      the tables also into bench/README.md
  *   npm run bench -- --profile           no measurements, but where the time of a message goes
@@ -14,6 +15,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { openFolders, type Workload } from './bench.js';
+import { writeCharts } from './charts.js';
 import { Floors } from './floors.js';
 import { hot } from './hot.js';
 import { machine } from './machine.js';
@@ -24,10 +26,11 @@ import { query } from './query.js';
 import { recovery } from './recovery.js';
 import { json, markdown, type Report, type Row, writeReadme, writeResults } from './report.js';
 import { signal } from './signal.js';
+import { threads } from './threads.js';
 import { update } from './update.js';
 import { workflow } from './workflow.js';
 
-const WORKLOADS: readonly Workload[] = [signal, update, query, hot, workflow, recovery, memory];
+const WORKLOADS: readonly Workload[] = [signal, update, query, hot, workflow, recovery, memory, threads];
 const FLOORS = 'floors';
 
 const { values: options } = parseArgs({
@@ -47,6 +50,7 @@ async function measureAll(): Promise<void> {
   const report = await bench(options.quick, options.only);
   process.stdout.write(`${markdown(report)}\n`);
   writeResults(report);
+  writeCharts(report);
   if (options.json !== undefined) writeFileSync(options.json, json(report));
   if (options['write-readme']) writeReadme(report);
 }
@@ -70,7 +74,7 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
     if (!names.includes(name))
       throw new Error(`There is no workload '${name}'. There are: ${names.join(', ')}`);
   }
-  const wanted = (name: string) => only === undefined || only.includes(name);
+  const wanted = (name: string, onlyWhenNamed = false) => only?.includes(name) ?? !onlyWhenNamed;
   const begun = performance.now();
   const onMachine = machine();
   const pace = quick ? QUICK : FULL;
@@ -84,8 +88,8 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
   try {
     const floorRows = wanted(FLOORS) ? await timed(FLOORS, () => floors.table(pace.measureMs / 2)) : [];
     const rows: Row[] = [];
-    for (const { name, run } of WORKLOADS) {
-      if (!wanted(name)) continue;
+    for (const { name, onlyWhenNamed, run } of WORKLOADS) {
+      if (!wanted(name, onlyWhenNamed)) continue;
       rows.push(...(await timed(name, () => run({ quick, pace, floors, folder: folders.folder }))));
     }
     return {

@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Machine, ROOT } from './machine.js';
 import type { Measured, Pace, Spread } from './measure.js';
+import { aboutGoal, speedUp, type ThreadsRow } from './scaling.js';
 
 /** Calls at a concurrency, beside their floor. */
 export interface LoadRow extends Measured {
@@ -32,7 +33,7 @@ export interface SizeRow {
   bytes: Spread;
 }
 
-export type Row = LoadRow | TimeRow | SizeRow;
+export type Row = LoadRow | TimeRow | SizeRow | ThreadsRow;
 
 export interface FloorRow {
   what: string;
@@ -84,10 +85,16 @@ export function markdown(report: Report): string {
       ),
     );
   }
+  const threads = rows.filter((row) => row.kind === 'threads');
+  if (threads.length > 0) {
+    const head = ['what', 'workflow threads', 'per second', 'x one thread', 'floor', 'floor x one', 'ratio'];
+    const body = threads.map((row) => threadsCells(row, threads));
+    sections.push(table(head, body), aboutGoal(threads, report.machine.cores));
+  }
   return sections.join('\n\n');
 }
 
-function about({ machine, quick, pace, durability, threads, when, seconds }: Report): string {
+export function about({ machine, quick, pace, durability, threads, when, seconds }: Report): string {
   const { cpu, cores, memoryGiB, system, node, packages, commit, loadAverage } = machine;
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   const how = quick
@@ -116,6 +123,19 @@ function loadCells(row: LoadRow): string[] {
 
 function timeCells(row: TimeRow): string[] {
   return [row.what, spreadOf(row.ms, ms), row.floor === undefined ? '' : floorCell(row.floor), ratioOf(row)];
+}
+
+function threadsCells(row: ThreadsRow, rows: readonly ThreadsRow[]): string[] {
+  const { rate, floor } = speedUp(row, rows);
+  return [
+    row.what,
+    String(row.threads),
+    spreadOf(row.perSecond, whole),
+    rate.toFixed(2),
+    floorCell(row.floor),
+    floor.toFixed(2),
+    (row.perSecond.median / row.floor.value.median).toFixed(2),
+  ];
 }
 
 function floorCell({ what, unit, value }: LoadRow['floor']): string {
@@ -166,8 +186,12 @@ export function writeResults(report: Report): void {
 }
 
 export function json(report: Report): string {
-  const rows = report.rows.map((row) => (row.kind === 'size' ? row : { ...row, ratio: ratio(row) }));
-  return `${JSON.stringify({ ...report, rows }, undefined, 2)}\n`;
+  const rows = report.rows.map((row) =>
+    row.kind === 'load' || row.kind === 'time' ? { ...row, ratio: ratio(row) } : row,
+  );
+  const text = JSON.stringify({ ...report, rows }, undefined, 2);
+  // Distributions are long lists of numbers; one number a line helps nobody.
+  return `${text.replace(/\[[\s\d.,e+-]+\]/g, (list) => list.replace(/\s+/g, ' '))}\n`;
 }
 
 const BEGIN = '<!-- results -->';
