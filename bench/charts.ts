@@ -81,7 +81,7 @@ const SHARES: Axis = {
   scale: 'log',
   min: 1,
   max: 1e5,
-  ticks: [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999].map((share) => ({
+  ticks: [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999].map((share) => ({
     at: place(share),
     text: `${Number((share * 100).toFixed(3))} %`,
   })),
@@ -95,7 +95,7 @@ function place(share: number): number {
 function latencyCharts(rows: readonly LoadRow[]): string[] {
   const whats = unique(rows.map(({ what }) => what));
   const y = logAxis(
-    'ms',
+    'latency, ms',
     rows.flatMap(({ latency }) => [quantile(latency, 0), quantile(latency, 1)]),
     milliseconds,
   );
@@ -133,7 +133,7 @@ function concurrencyCharts(rows: readonly LoadRow[]): string[] {
     .map((what) => rows.filter((row) => row.what === what))
     .filter((group) => group.length > 1);
   const y = logAxis(
-    'per second',
+    'calls per second',
     several.flat().flatMap((row) => [row.perSecond.min, row.perSecond.max, floorRate(row)]),
     short,
   );
@@ -161,14 +161,19 @@ function threadsCharts(rows: readonly ThreadsRow[]): string[] {
       const point = ratePoint(row.threads, row.perSecond, `${row.threads} workflow threads`);
       return { ...point, label: `${point.label} (x ${speedUp(row, group).rate.toFixed(2)})` };
     });
-    return rateFigure(what, x, linearAxis('per second', Math.max(most, one * Math.max(...counts)), short), [
-      { style: 'ideal', points: counts.map((count) => ({ x: count, y: one * count })) },
-      {
-        style: 'floor',
-        points: group.map((row) => floorPoint(row.threads, row.floor.value.median, row.floor.what)),
-      },
-      { style: 's1', points: measured },
-    ]);
+    return rateFigure(
+      what,
+      x,
+      linearAxis('calls per second', Math.max(most, one * Math.max(...counts)), short),
+      [
+        { style: 'ideal', points: counts.map((count) => ({ x: count, y: one * count })) },
+        {
+          style: 'floor',
+          points: group.map((row) => floorPoint(row.threads, row.floor.value.median, row.floor.what)),
+        },
+        { style: 's1', points: measured },
+      ],
+    );
   });
 }
 
@@ -230,7 +235,7 @@ function linearAxis(title: string, most: number, format: (value: number) => stri
 function countAxis(title: string, counts: readonly number[]): Axis {
   const least = Math.min(...counts);
   const most = Math.max(...counts);
-  const margin = (most / least) ** 0.06;
+  const margin = (most / least) ** 0.12;
   const ticks = counts.map((at) => ({ at, text: String(at) }));
   return { title, scale: 'log', min: least / margin, max: most * margin, ticks };
 }

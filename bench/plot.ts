@@ -23,7 +23,7 @@ export interface Point {
   to?: number;
   /** Told when a pointer rests on it; a point without it is not marked, only passed through. */
   hint?: string;
-  /** Written above it. */
+  /** Written below it, or above where there is no room. */
   label?: string;
 }
 
@@ -44,7 +44,7 @@ export interface Plot {
 const WIDTH = 560;
 const HEIGHT = 320;
 const LEFT = 66;
-const RIGHT = 18;
+const RIGHT = 34;
 const TOP = 14;
 const BOTTOM = 46;
 
@@ -107,15 +107,14 @@ function line(style: string, points: readonly Point[], toX: Placer, toY: Placer)
 
 function dot({ x, y, from = y, to = y, hint = '', label }: Point, toX: Placer, toY: Placer): string {
   const whisker = from === to ? '' : `<path class="whisker" d="M${toX(x)} ${toY(from)}V${toY(to)}"/>`;
-  const text = label === undefined ? '' : labelAt(toX(x), toY(to), label);
+  const text = label === undefined ? '' : labelAt(toX(x), toY(from), toY(to), label);
   return `${whisker}<circle cx="${toX(x)}" cy="${toY(y)}" r="4"><title>${escaped(hint)}</title></circle>${text}`;
 }
 
-/** Above its dot, and inside the chart where the dot is on its edge. */
-function labelAt(x: number, y: number, label: string): string {
-  const anchor = x > WIDTH - RIGHT - 20 ? 'end' : x < LEFT + 20 ? 'start' : 'middle';
-  const shift = anchor === 'end' ? 4 : anchor === 'start' ? -2 : 0;
-  return `<text class="label" x="${x + shift}" y="${Math.max(y - 9, TOP + 4)}" text-anchor="${anchor}">${escaped(label)}</text>`;
+function labelAt(x: number, low: number, high: number, label: string): string {
+  const below = low + 18;
+  const y = below < HEIGHT - BOTTOM ? below : high - 9;
+  return `<text class="label" x="${x}" y="${y}" text-anchor="middle">${escaped(label)}</text>`;
 }
 
 function shortened(value: number): number {
