@@ -20,10 +20,10 @@ export type Envelope =
   /** Rebuild the activation by replay. Comes before anything else for a run that the thread does not hold. */
   | { kind: 'recover'; runNo: number; frames: Uint8Array[] }
   /**
-   * Try the turn again that failed, with what stands in the mailbox and what follows in this batch; or, when it is the
-   * first one and was put off until now, for the first time.
+   * Try the turn again that failed, with what stands in the mailbox and what follows in this batch; or for the first
+   * time, when it was put off until now or the end of the process came before it.
    */
-  | { kind: 'retry'; runNo: number; first?: boolean | undefined }
+  | { kind: 'retry'; runNo: number }
   /**
    * An entry that the host makes and the thread puts in its place among the run's own: the thread is the only writer of
    * a run's entries, so that no two can be out of order. Answered 'closed' when the run has ended before.
@@ -92,7 +92,7 @@ const batch = struct<Batch>({
       input: [1, { runNo: uint, input }],
       query: [2, { runNo: uint, name: text, args: bytes, frames: list(bytes) }],
       recover: [3, { runNo: uint, frames: list(bytes) }],
-      retry: [4, { runNo: uint, first: flag }],
+      retry: [4, { runNo: uint }],
       note: [5, { runNo: uint, entry }],
       drop: [6, { runNo: uint }],
     }),

@@ -179,7 +179,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       );
       for (const [seq, { due }] of live.run.timers)
         this.#agenda.add({ at: due, runNo: live.run.runNo, kind: 'timer', seq });
-      if (live.run.needsTurn) this.#retryLater(live, live.run.suspension?.failure.message ?? INTERRUPTED);
+      if (live.run.needsTurn) this.#takeUp(live);
       this.#addTimes(live);
     }
     this.#agenda.start();
@@ -896,7 +896,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
 
   turnSucceeded(live: Live): void {
     const { retry } = live;
-    if (!retry?.trying) return;
+    if (retry === undefined) return;
+    retry.stop();
     live.retry = undefined;
     if (retry.noted) this.#enqueueRetry(live);
     this.#release(live);
@@ -915,25 +916,31 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     live.retry?.stop();
     const stop = this.#parts.clock.after(delay, () => this.#retry(live));
     const nextAt = this.#parts.clock.now() + delay;
-    live.retry = { attempt, nextAt, message, stop, trying: false, noted: false };
+    live.retry = { attempt, nextAt, message, stop, noted: false };
     if (live.run.suspension !== undefined) Object.assign(live.run.suspension, { attempt, nextAt });
+  }
+
+  /** Turns that the end of the process came before: at once, unless they had failed. */
+  #takeUp(live: Live): void {
+    const { suspension } = live.run;
+    if (suspension !== undefined) return this.#retryLater(live, suspension.failure.message);
+    live.roused = true;
+    this.#enqueueRetry(live);
   }
 
   #retry(live: Live): void {
     if (this.#closing || live.retry === undefined || live.run.closed) return;
-    live.retry.trying = true;
     this.#enqueueRetry(live);
     this.#release(live);
   }
 
   /** A turn with what stands in the mailbox. */
-  #enqueueRetry(live: Live, first?: 'first'): void {
+  #enqueueRetry(live: Live): void {
     const { runNo } = live.run;
     const settle = (outcome: Outcome) => {
       if (outcome.kind === 'error' && live.gone === undefined) this.#retryLater(live, outcome.error.message);
     };
-    const envelope: Item['envelope'] = { kind: 'retry', runNo, first: first && true };
-    this.#threadOf(runNo).enqueue({ live, envelope, bytes: 0, settle });
+    this.#threadOf(runNo).enqueue({ live, envelope: { kind: 'retry', runNo }, bytes: 0, settle });
   }
 
   log(live: Live, line: WorkflowLog): void {
@@ -968,9 +975,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (kind === 'timer') return this.#fire(live, seq);
     if (kind === 'activity') return this.#tryActivity(live, seq, at);
     if (kind === 'firstTurn') return this.#firstTurn(live);
-    if (kind === 'turnRetry' && live.run.needsTurn && live.retry === undefined) {
-      this.#retryLater(live, live.run.suspension?.failure.message ?? INTERRUPTED);
-    }
+    if (kind === 'turnRetry' && live.run.needsTurn && live.retry === undefined && live.pending === 0)
+      this.#takeUp(live);
     if (kind === 'runTimeout') {
       const entry: JournalEntry = { kind: 'timedOut', time: this.#parts.clock.now(), retryState: 'TIMEOUT' };
       this.#deliver(
@@ -988,7 +994,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (!live.run.delayed) return false;
     if (live.retry !== undefined) return true;
     live.roused = true;
-    this.#enqueueRetry(live, 'first');
+    this.#enqueueRetry(live);
     this.#release(live);
     return true;
   }
@@ -1130,7 +1136,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 }
 
-const INTERRUPTED = 'The process ended before the turn could be tried again';
 const COMPLETED = 'workflow execution already completed';
 
 /** The run waits for its time, and what comes waits with it. */

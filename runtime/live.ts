@@ -52,8 +52,6 @@ export interface TurnRetry {
   /** What went wrong last. */
   message: string;
   stop: () => void;
-  /** The next attempt is on its way. */
-  trying: boolean;
   /** Something was noted for the run since then; a turn must take it when this attempt succeeds. */
   noted: boolean;
 }

@@ -62,14 +62,12 @@ interface Loss {
   noted: boolean;
 }
 
-/** A run's messages of the batch at hand. */
+/** A run's messages of the batch at hand; none when a turn is due without any: the first, or one tried again. */
 interface Mailbox {
   runNo: number;
   inputs: Input[];
   /** Envelope index of each input. */
   at: number[];
-  /** A turn is due even without inputs: the first, or one tried again. */
-  due: 'start' | 'retry' | undefined;
 }
 
 export class Shard {
@@ -132,7 +130,6 @@ export class Shard {
         this.#hold(info.runNo, activation);
         this.#journal(info.runNo, { kind: 'started', time: this.#batch.now, info });
         const mailbox = this.#mailbox(info.runNo);
-        mailbox.due = 'start';
         for (const input of envelope.inputs) {
           mailbox.inputs.push(input);
           mailbox.at.push(at);
@@ -150,7 +147,7 @@ export class Shard {
       case 'recover':
         return this.#recover(envelope.runNo, envelope.frames);
       case 'retry':
-        this.#mailbox(envelope.runNo).due = envelope.first ? 'start' : 'retry';
+        this.#mailbox(envelope.runNo);
         return;
       case 'note':
         return this.#note(envelope.runNo, envelope.entry, at);
@@ -191,6 +188,13 @@ export class Shard {
     this.#turn(mailbox);
   }
 
+  /** What was sent before a query is part of what it sees, even if the process ended before a turn could take it. */
+  #catchUp(runNo: number): void {
+    const actor = this.#actors.get(runNo);
+    if (actor?.turned && actor.waiting.length > 0 && !actor.failing) this.#mailbox(runNo);
+    this.#turnNow(runNo);
+  }
+
   #hold(runNo: number, activation: Activation): Actor {
     const actor: Actor = {
       runNo,
@@ -210,7 +214,7 @@ export class Shard {
   #mailbox(runNo: number): Mailbox {
     let mailbox = this.#mailboxes.get(runNo);
     if (mailbox === undefined) {
-      mailbox = { runNo, inputs: [], at: [], due: undefined };
+      mailbox = { runNo, inputs: [], at: [] };
       this.#mailboxes.set(runNo, mailbox);
     }
     return mailbox;
@@ -338,8 +342,7 @@ export class Shard {
 
   #query({ runNo, name, args, frames }: Extract<Envelope, { kind: 'query' }>, at: number): void {
     if (frames !== undefined) return this.#stacks(runNo, frames, at);
-    // What was sent before the query is part of what it sees.
-    this.#turnNow(runNo);
+    this.#catchUp(runNo);
     const actor = this.#actors.get(runNo);
     if (actor === undefined) {
       this.#replies.push({ at, after: 0, kind: 'failure', failure: this.#lossOf(runNo).failure });

@@ -45,6 +45,7 @@ export interface ThreadHost {
   startFailed(live: Live, error: Error): void;
   /** A turn of the run failed; its updates are in live.held. */
   turnFailed(live: Live, cause: TurnFailureCause, message: string): void;
+  /** A run whose turn had failed took messages again. */
   turnSucceeded(live: Live): void;
   log(live: Live, line: BatchResult['logs'][number]): void;
   /** Nothing is queued or under way for the run any more. */
@@ -340,7 +341,9 @@ export class Thread {
       if (live !== undefined) this.#deactivate(live);
     }
     for (const { envelope, live } of items) {
-      if (envelope.kind === 'retry' && !failed.has(envelope.runNo)) host.turnSucceeded(live);
+      // A message that was on its way when the turn failed is such a trial as well.
+      if (live.retry === undefined || failed.has(live.run.runNo)) continue;
+      if (envelope.kind === 'retry' || envelope.kind === 'input') host.turnSucceeded(live);
     }
     for (const line of result.logs) {
       const live = host.live(line.runNo);

@@ -262,6 +262,108 @@ describe('thread', () => {
     });
   });
 
+  describe('messages that were on their way when a turn failed', () => {
+    const limits = { batchMessagesMax: 1, turnRetryMsMin: 3_600_000 };
+
+    /** A signal that fails until the clock is turned, and what was sent behind it before anybody knew that it fails. */
+    async function behind(send: (handle: Handle) => Promise<unknown>[]) {
+      const clock = new ManualClock();
+      const { test, plan } = await faulty({ clock, limits });
+      const handle = await test.start('collector');
+      const { writes } = plan;
+      plan.hold();
+      const calls = [handle.signal('failUntil', clock.now() + 1_000), ...send(handle)];
+      await eventually(() => plan.writes > writes);
+      // Too little for the turn to be tried again for its own sake.
+      clock.advance(1_000);
+      plan.release();
+      return { test, handle, clock, calls };
+    }
+
+    it('a signal, and time has mended the turn: it succeeds with that, and an update that waited goes on at once', async () => {
+      const { test, handle, calls } = await behind((to) => [
+        to.executeUpdate('put', { args: [1] }),
+        to.signal('add', 2),
+      ]);
+      await Promise.all(calls);
+      expect(await list(handle)).to.deep.equal(['late enough', 2, 1]);
+      expect((await handle.describe()).pendingTurn).to.equal(undefined);
+      await test.crash();
+      expect(await list(test.again(handle))).to.deep.equal(['late enough', 2, 1]);
+    });
+
+    /** A run that has acknowledged what no turn has taken, after a crash. */
+    async function untaken() {
+      const clock = new ManualClock();
+      const { test, plan } = await faulty({ clock, limits: { ...limits, turnRetryMsMin: 100 } });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 100);
+      await handle.signal('add', 1);
+      const { writes } = plan;
+      plan.hold();
+      // The turn that is tried again takes both; what comes while it is under way is left to the next.
+      clock.advance(100);
+      const left = handle.signal('add', 2);
+      await eventually(() => plan.writes > writes);
+      plan.release();
+      await left;
+      await test.crash();
+      return test.again(handle);
+    }
+
+    it('what was acknowledged before a crash, and not taken by a turn: the first query after it shows it', async () => {
+      expect(await list(await untaken())).to.deep.equal(['late enough', 1, 2]);
+    });
+
+    it('the same, and nobody asks: a turn takes it at once', async () => {
+      const handle = await untaken();
+      await eventually(async () => (await eventTypes(handle)).at(-1) === 'WorkflowTaskCompleted');
+    });
+  });
+
+  describe('a turn that fails because of an update', () => {
+    it('which is given up: that the turn succeeds now is in the history, and shows after a crash', async () => {
+      const clock = new ManualClock();
+      const { test } = await faulty({ clock, limits: { updateTurnAttemptsMax: 1 } });
+      const handle = await test.start('collector', ['kept']);
+      const error = await rejection(
+        handle.executeUpdate('putFailingUntil', { args: [clock.now() + 3_600_000] }),
+      );
+      expect(error.cause).to.have.property('code', GrpcStatus.FAILED_PRECONDITION);
+      await eventually(async () => (await handle.describe()).pendingTurn?.attempt === 1);
+      await eventually(async () => {
+        clock.advance(1_000);
+        return (await handle.describe()).pendingTurn === undefined;
+      });
+      expect((await eventTypes(handle)).slice(-4)).to.deep.equal([
+        'WorkflowTaskFailed',
+        'WorkflowTaskScheduled',
+        'WorkflowTaskStarted',
+        'WorkflowTaskCompleted',
+      ]);
+      await test.crash();
+      expect((await test.again(handle).describe()).pendingTurn).to.equal(undefined);
+      await test.again(handle).signal('add', 1);
+      expect(await list(test.again(handle))).to.deep.equal(['kept', 1]);
+    });
+
+    it('that fails again with what came meanwhile: describe() says so, and the history once', async () => {
+      const clock = new ManualClock();
+      const { test } = await faulty({ clock, limits: { turnRetryMsMin: 1_000, turnRetryMsMax: 1_000 } });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 1_000);
+      const later = handle.signal('failUntil', clock.now() + 3_600_000);
+      await later;
+      clock.advance(1_000);
+      await eventually(async () => (await handle.describe()).pendingTurn?.attempt === 2);
+      clock.advance(1_000);
+      await eventually(async () => (await handle.describe()).pendingTurn?.attempt === 3);
+      expect((await eventTypes(handle)).filter((type) => type === 'WorkflowTaskFailed')).to.have.length(1);
+      await test.crash();
+      expect((await test.again(handle).describe()).pendingTurn).to.include({ message: 'too early' });
+    });
+  });
+
   describe('a thread that is blocked (D7)', () => {
     const limits = { turnMsMax: 300, turnRetryMsMin: 60_000 };
 
