@@ -1,17 +1,10 @@
 /**
- * DBOS on a PostgreSQL server of its own: the library in this process, the server beside it on loopback.
- *
- * PostgreSQL at its defaults but for addresses; `initdb` and `postgres` must be on the PATH (Debian: package postgresql). Both refuse
- * to run as root, so root has them run as the user `postgres`.
+ * DBOS on a PostgreSQL server of its own (postgres.mjs): the library in this process, the server beside it on loopback.
  */
-import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { DBOS } from '@dbos-inc/dbos-sdk';
-// @ts-expect-error It brings no types, and four calls need none.
-import pg from 'pg';
-import { freePorts, startServer } from './processes.mjs';
+import { startPostgres } from './postgres.mjs';
 import { ENTITIES } from './work.mjs';
 
 const TOPIC = 'add';
@@ -86,73 +79,6 @@ export async function open(folder) {
 /** @param {number} entity */
 function id(entity) {
   return `counter-${entity}`;
-}
-
-/** @param {string} folder */
-async function startPostgres(folder) {
-  const user = unprivileged();
-  mkdirSync(folder);
-  if (user !== undefined) {
-    chownSync(folder, user.uid, user.gid);
-    // The run's own folder is closed to everybody else; that user must get through it.
-    for (const above of [path.dirname(folder), path.dirname(path.dirname(folder))]) chmodSync(above, 0o711);
-  }
-  const options = { cwd: folder, ...user };
-  const data = path.join(folder, 'data');
-  execFileSync('initdb', ['-D', data, '-U', 'bench', '--auth=trust'], {
-    ...options,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  const [port] = await freePorts(1);
-  const url = `postgresql://bench@127.0.0.1:${port}`;
-  const set = [
-    '-c',
-    'listen_addresses=127.0.0.1',
-    '-c',
-    `port=${port}`,
-    '-c',
-    'unix_socket_directories=',
-    '-c',
-    'log_min_messages=panic',
-  ];
-  const server = await startServer('postgres', ['-D', data, ...set], options, () => ask(url, ['SELECT 1']));
-  const names = ['fsync', 'synchronous_commit', 'wal_sync_method', 'server_version'];
-  const [, ...settings] = await ask(url, ['CREATE DATABASE bench', ...names.map((name) => `SHOW ${name}`)]);
-  const [fsync, synchronous_commit, wal_sync_method, server_version] = settings;
-  return {
-    url,
-    version: `PostgreSQL ${server_version}`,
-    settings: { fsync, synchronous_commit, wal_sync_method },
-    stop: () => server.stop('SIGINT'),
-  };
-}
-
-/**
- * The first column of the first row of each.
- * @param {string} url
- * @param {readonly string[]} statements
- */
-async function ask(url, statements) {
-  const client = new pg.Client({ connectionString: `${url}/postgres` });
-  await client.connect();
-  try {
-    const values = [];
-    for (const statement of statements) {
-      const { rows } = await client.query({ text: statement, rowMode: 'array' });
-      values.push(rows[0]?.[0]);
-    }
-    return values;
-  } finally {
-    await client.end();
-  }
-}
-
-/** Who runs PostgreSQL, where this process is root. */
-function unprivileged() {
-  if (userInfo().uid !== 0) return undefined;
-  const number = (/** @type {string} */ flag) =>
-    Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
-  return { uid: number('-u'), gid: number('-g') };
 }
 
 /** @param {string} name */

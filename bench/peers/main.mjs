@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openFolders } from '../../dist/bench/bench.js';
 import { machine } from '../../dist/bench/machine.js';
+import { folderOfPrograms, POSTGRES_IS_MISSING } from './postgres.mjs';
 import { writeReport } from './report.mjs';
 
 const PEERS = ['Restate', 'DBOS on PostgreSQL'];
@@ -32,7 +33,7 @@ const unknown = options.peer.filter((name) => !PEERS.includes(name));
 if (unknown.length > 0) throw new Error(`There is no peer '${unknown[0]}'. There are: ${PEERS.join(', ')}`);
 
 const pace = options.quick ? QUICK : FULL;
-const systems = ['Signalbox', ...options.peer];
+const systems = ['Signalbox', ...options.peer.filter(available)];
 const onMachine = machine();
 const folders = openFolders();
 process.once('SIGINT', () => {
@@ -74,4 +75,14 @@ async function measure(name) {
   const [code] = await exited;
   if (round === undefined || code !== 0) throw new Error(`The round of ${name} ended with ${code}`);
   return round;
+}
+
+/**
+ * A peer that cannot be run is left out, and that is said.
+ * @param {string} name
+ */
+function available(name) {
+  if (name !== 'DBOS on PostgreSQL' || folderOfPrograms() !== undefined) return true;
+  process.stderr.write(`${name} is left out: ${POSTGRES_IS_MISSING}\n`);
+  return false;
 }

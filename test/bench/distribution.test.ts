@@ -3,7 +3,10 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { callsIn, distributionOf, merged, quantile } from '../../bench/distribution.js';
 
-const someLatencies = fc.array(fc.double({ min: 0.001, max: 60_000, noNaN: true }), { minLength: 1, maxLength: 300 });
+const someLatencies = fc.array(fc.double({ min: 0.001, max: 60_000, noNaN: true }), {
+  minLength: 1,
+  maxLength: 300,
+});
 
 describe('distribution', () => {
   it('quantile: of any latencies -> not below the true one, and at most 2.3 % above it', () => {
