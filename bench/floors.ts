@@ -4,6 +4,7 @@
  * Owns: one folder and one pipeline that all of them share, the list for the report, and which floor belongs to which
  * kind of call. Does not own: the parts (floors/).
  */
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { frame } from '../codec/journal-entry.js';
 import { fdatasync, RawJournal } from './floors/disk.js';
@@ -27,11 +28,14 @@ export class Floors {
   readonly #journal: RawJournal;
   readonly #pipeline: Pipeline;
 
-  /** @param folder an empty one, on the disk that is measured */
-  constructor(folder: string) {
+  /**
+   * @param folder an empty one, on the disk that is measured
+   * @param threads as many as Runtime.open takes by default, if not said
+   */
+  constructor(folder: string, threads = Math.max(1, availableParallelism() - 1)) {
     this.#folder = folder;
     this.#journal = new RawJournal(path.join(folder, 'journal'));
-    this.#pipeline = new Pipeline(this.#journal);
+    this.#pipeline = new Pipeline(this.#journal, threads);
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@
  *   npm run bench                        a few minutes, medians of 3 repetitions
  *   npm run bench -- --quick             under a minute, one repetition
  *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
- *   npm run bench -- --only scale        one of those that take minutes and run only when named: scale, growth, disk, longrun
+ *   npm run bench -- --only scale        one of those that take minutes and run only when named: threads, scale, growth, disk, longrun
  *                     --executions N     how many open executions scale makes, default 1,000,000
  *                     --minutes M        how long longrun runs, default 20
  *   npm run bench -- --json FILE         the JSON also to FILE
@@ -17,6 +17,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { openFolders, type Workload } from './bench.js';
+import { writeCharts } from './charts.js';
 import { disk } from './disk.js';
 import { Floors } from './floors.js';
 import { growth } from './growth.js';
@@ -31,6 +32,7 @@ import { recovery } from './recovery.js';
 import { json, markdown, type Report, type Row, writeReadme, writeResults } from './report.js';
 import { scale } from './scale.js';
 import { signal } from './signal.js';
+import { threads } from './threads.js';
 import { update } from './update.js';
 import { workflow } from './workflow.js';
 
@@ -42,6 +44,7 @@ const WORKLOADS: readonly Workload[] = [
   workflow,
   recovery,
   memory,
+  threads,
   scale,
   growth,
   disk,
@@ -68,6 +71,7 @@ async function measureAll(): Promise<void> {
   const report = await bench(options.quick, options.only);
   process.stdout.write(`${markdown(report)}\n`);
   writeResults(report);
+  writeCharts(report);
   if (options.json !== undefined) writeFileSync(options.json, json(report));
   if (options['write-readme']) writeReadme(report);
 }

@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Machine, ROOT } from './machine.js';
 import type { Measured, Pace, Spread } from './measure.js';
+import { aboutGoal, speedUp, type ThreadsRow } from './scaling.js';
 
 /** Calls at a concurrency, beside their floor. */
 export interface LoadRow extends Measured {
@@ -56,7 +57,7 @@ export interface TrendRow {
   most: number | undefined;
 }
 
-export type Row = LoadRow | TimeRow | SizeRow | FigureRow | TrendRow;
+export type Row = LoadRow | TimeRow | SizeRow | FigureRow | TrendRow | ThreadsRow;
 
 export interface FloorRow {
   what: string;
@@ -108,6 +109,12 @@ export function markdown(report: Report): string {
       ),
     );
   }
+  const threads = rows.filter((row) => row.kind === 'threads');
+  if (threads.length > 0) {
+    const head = ['what', 'workflow threads', 'per second', 'x one thread', 'floor', 'floor x one', 'ratio'];
+    const body = threads.map((row) => threadsCells(row, threads));
+    sections.push(table(head, body), aboutGoal(threads, report.machine.cores));
+  }
   const figures = rows.filter((row) => row.kind === 'figure');
   if (figures.length > 0)
     sections.push(table(['what', 'figure', 'unit', 'at most'], figures.map(figureCells)));
@@ -119,7 +126,7 @@ export function markdown(report: Report): string {
   return sections.join('\n\n');
 }
 
-function about({ machine, quick, pace, durability, threads, when, seconds }: Report): string {
+export function about({ machine, quick, pace, durability, threads, when, seconds }: Report): string {
   const { cpu, cores, memoryGiB, system, node, packages, commit, loadAverage } = machine;
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   const how = quick
@@ -162,6 +169,19 @@ function trendCells({ what, first, last, unit, most }: TrendRow): string[] {
     unit,
     (last / first).toFixed(2),
     most === undefined ? '' : `${most}`,
+  ];
+}
+
+function threadsCells(row: ThreadsRow, rows: readonly ThreadsRow[]): string[] {
+  const { rate, floor } = speedUp(row, rows);
+  return [
+    row.what,
+    String(row.threads),
+    spreadOf(row.perSecond, whole),
+    rate.toFixed(2),
+    floorCell(row.floor),
+    floor.toFixed(2),
+    (row.perSecond.median / row.floor.value.median).toFixed(2),
   ];
 }
 
@@ -220,7 +240,9 @@ export function json(report: Report): string {
   const rows = report.rows.map((row) =>
     row.kind === 'load' || row.kind === 'time' ? { ...row, ratio: ratio(row) } : row,
   );
-  return `${JSON.stringify({ ...report, rows }, undefined, 2)}\n`;
+  const text = JSON.stringify({ ...report, rows }, undefined, 2);
+  // Distributions are long lists of numbers; one number a line helps nobody.
+  return `${text.replace(/\[[\s\d.,e+-]+\]/g, (list) => list.replace(/\s+/g, ' '))}\n`;
 }
 
 const BEGIN = '<!-- results -->';

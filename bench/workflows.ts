@@ -1,10 +1,12 @@
 // The workflows that the benchmarks run: as little work as a handler can have, so that what is measured is the runtime.
 import * as wf from 'signalbox/workflow';
 import type * as activities from './activities.js';
+import { grind } from './grind.js';
 
 export const add = wf.defineSignal<[number]>('add');
 export const increment = wf.defineUpdate<number, [number]>('increment');
 export const incrementChecked = wf.defineUpdate<number, [number]>('incrementChecked');
+export const compute = wf.defineSignal<[number]>('compute');
 export const total = wf.defineQuery<number>('total');
 export const collectGarbage = wf.defineSignal('collectGarbage');
 export const note = wf.defineSignal<[string]>('note');
@@ -16,6 +18,9 @@ export async function counter(): Promise<void> {
   let sum = 0;
   wf.setHandler(add, (by) => {
     sum += by;
+  });
+  wf.setHandler(compute, (seed) => {
+    sum += grind(seed) === 0 ? 2 : 1;
   });
   const addAndTell = (by: number): number => {
     sum += by;

@@ -8,7 +8,6 @@
  * messages gather, and the commit of a batch overlaps with the next one.
  * Does not own: what crosses the border (codec/), the thread's side (pipeline-worker.ts).
  */
-import { availableParallelism } from 'node:os';
 import type { Piscina } from 'piscina';
 import { type Envelope, packBatch, unpackResult } from '../../codec/envelope.js';
 import { DEFAULT_LIMITS } from '../../runtime/limits.js';
@@ -24,9 +23,7 @@ interface Waiting {
 export class Pipeline {
   readonly #lanes: Lane[];
 
-  constructor(journal: RawJournal) {
-    // As many threads as Runtime.open takes by default.
-    const threads = Math.max(1, availableParallelism() - 1);
+  constructor(journal: RawJournal, threads: number) {
     this.#lanes = Array.from({ length: threads }, () => new Lane(journal));
   }
 
