@@ -23,7 +23,10 @@ const RATIO_MAX = 3;
 /** Long enough for a p99 of some thousand calls. */
 const MEASURE_MS = { quick: 2_000, full: 5_000 };
 const SETTLE_MS = 500;
+const WARMUP_MS = 2_000;
 const HOT_SENDERS = 256;
+/** More than a batch takes: these never see an empty queue. */
+const FLOOD_SENDERS = 20_000;
 const SLOW_SENDERS = 4;
 const SLOW_MS = 50;
 const LARGE_SENDERS = 4;
@@ -40,16 +43,16 @@ interface Neighbour {
   senders: number;
 }
 
-const hot: Neighbour = {
-  what: `one hot execution, ${HOT_SENDERS} senders`,
+const hot = (senders: number): Neighbour => ({
+  what: `one hot execution, ${senders.toLocaleString('en-US')} senders`,
   did: 'signals to the hot one',
-  most: RATIO_MAX,
-  senders: HOT_SENDERS,
+  most: senders === HOT_SENDERS ? RATIO_MAX : undefined,
+  senders,
   async begin(runtime, name) {
     const [handle] = await startCounters(runtime, [name]);
     return () => handle!.signal(add, 1);
   },
-};
+});
 
 const slow: Neighbour = {
   what: `a workflow that computes for ${SLOW_MS} ms a signal, ${SLOW_SENDERS} senders`,
@@ -75,7 +78,7 @@ const large: Neighbour = {
   },
 };
 
-const NEIGHBOURS = [hot, slow, large];
+const NEIGHBOURS = [hot(HOT_SENDERS), hot(FLOOD_SENDERS), slow, large];
 
 export const fairness: Workload = {
   name: 'fairness',
@@ -98,7 +101,7 @@ async function compare(bench: Bench, neighbour: Neighbour): Promise<Row[]> {
     const alone: Quiet[] = [];
     const beside: Quiet[] = [];
     const did: number[] = [];
-    await quiet(handles, SETTLE_MS);
+    await quiet(handles, WARMUP_MS);
     await load(neighbour, call, () => quiet(handles, SETTLE_MS));
     while (alone.length < bench.pace.repetitions) {
       collectGarbage();

@@ -37,6 +37,8 @@ export interface Batch {
   no: number;
   /** Epoch ms: the time of every turn of this batch. */
   now: number;
+  /** The result is to say which runs took how long. */
+  timed: boolean;
   envelopes: Envelope[];
 }
 
@@ -76,6 +78,17 @@ export interface BatchResult {
   logs: WorkflowLog[];
   /** Bytes of heap the thread uses, for passivation by bytes. */
   heapBytes: number;
+  /** How long the batch took, ms. */
+  ms: number;
+  /** Of a timed batch: the runs whose messages took any time to speak of. */
+  times: RunTime[];
+}
+
+/** How long the messages of one run took in a batch. */
+export interface RunTime {
+  runNo: number;
+  ms: number;
+  messages: number;
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -86,6 +99,7 @@ const inputs = list(input);
 const batch = struct<Batch>({
   no: uint,
   now: number,
+  timed: flag,
   envelopes: list(
     variant<Envelope, 'kind'>('kind', {
       start: [0, { info: startInfo, inputs }],
@@ -119,6 +133,8 @@ const result = struct<Omit<BatchResult, 'journal'>>({
     }),
   ),
   heapBytes: number,
+  ms: number,
+  times: list(struct<RunTime>({ runNo: uint, ms: number, messages: uint })),
 });
 
 const writer = new ByteWriter();

@@ -16,8 +16,13 @@ export interface Limits {
   queuedBytesMax: number;
   /** Messages in one batch; bounds how long a batch keeps its thread. (thread.ts) */
   batchMessagesMax: number;
-  /** Bytes of messages in one batch. (thread.ts) */
+  /** Bytes of messages in one batch; a message that has as many goes by itself. Others wait for it to be moved and written. (thread.ts) */
   batchBytesMax: number;
+  /**
+   * Time that the messages of one batch are expected to take, by what those of their runs took before, ms. A message that is
+   * expected to take as long goes by itself. (thread.ts, turn-times.ts)
+   */
+  batchMsMax: number;
   /** Activations that a thread keeps in memory. The least recently used leave memory. (thread.ts) */
   activationsPerThreadMax: number;
   /** Heap of a thread, bytes. Above it activations leave memory, least recently used first. (thread.ts) */
@@ -57,7 +62,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   queuedMessagesMax: 100_000,
   queuedBytesMax: 64 * MiB,
   batchMessagesMax: 1_024,
-  batchBytesMax: 1 * MiB,
+  batchBytesMax: MiB / 4,
+  batchMsMax: 5,
   activationsPerThreadMax: 10_000,
   heapBytesPerThreadMax: 512 * MiB,
   heapBytesPerThreadHard: 1_536 * MiB,

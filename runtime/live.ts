@@ -75,6 +75,8 @@ export class Live {
   endBatch = 0;
   /** Items queued or in flight; a run with any is not passivated. */
   pending = 0;
+  /** What one message is expected to take in the thread, ms; undefined as long as nothing was slow there (turn-times.ts). */
+  messageMs: number | undefined;
   /** Failed attempts of the turn at hand; undefined while turns succeed. */
   retry: TurnRetry | undefined;
   /** The turn that was put off is under way, or has been tried: from now on messages go straight to it. */

@@ -33,6 +33,7 @@ import { encodePayload } from '../codec/payload.js';
 import type { Sandbox } from './realm.js';
 import { compareCommands } from './replay.js';
 import { captureWaits } from './stack-capture.js';
+import { Stopwatch } from './stopwatch.js';
 import type { TurnMarker } from './turn-marker.js';
 import { updateAnswers } from './update-answers.js';
 
@@ -88,6 +89,7 @@ export class Shard {
   #logs: WorkflowLog[] = [];
   #heap = 0;
   #replayMode: 'replay' | 'query' = 'replay';
+  #stopwatch = new Stopwatch(false);
   /** A query was answered since promise jobs were run last: it may have settled a promise that was there before. */
   #undrained = false;
 
@@ -98,12 +100,13 @@ export class Shard {
 
   run(batch: Batch): BatchResult {
     this.#batch = batch;
+    this.#stopwatch = new Stopwatch(batch.timed);
     this.#replies = [];
     this.#failures = [];
     this.#dropped = [];
     this.#logs = [];
     for (const [at, envelope] of batch.envelopes.entries()) this.#take(envelope, at);
-    for (const mailbox of this.#mailboxes.values()) this.#turn(mailbox);
+    for (const mailbox of this.#mailboxes.values()) this.#timedTurn(mailbox);
     this.#mailboxes.clear();
     if (this.#undrained) this.#forgetLeftovers();
     this.#marker.idle();
@@ -115,6 +118,7 @@ export class Shard {
       dropped: this.#dropped,
       logs: this.#logs,
       heapBytes: this.#heapBytes(),
+      ...this.#stopwatch.stop(),
     };
   }
 
@@ -146,9 +150,12 @@ export class Shard {
         return;
       }
       case 'query':
-        return this.#query(envelope, at);
+        this.#query(envelope, at);
+        return this.#stopwatch.lap(envelope.runNo, 1);
       case 'recover':
-        return this.#recover(envelope.runNo, envelope.frames);
+        this.#recover(envelope.runNo, envelope.frames);
+        // What it took says nothing about the messages that follow.
+        return this.#stopwatch.skip();
       case 'retry':
         this.#mailbox(envelope.runNo);
         return;
@@ -189,7 +196,7 @@ export class Shard {
     const mailbox = this.#mailboxes.get(runNo);
     if (mailbox === undefined) return;
     this.#mailboxes.delete(runNo);
-    this.#turn(mailbox);
+    this.#timedTurn(mailbox);
   }
 
   /** What was sent before a query is part of what it sees, even if the process ended before a turn could take it. */
@@ -225,6 +232,11 @@ export class Shard {
   }
 
   // ----- turns -------------------------------------------------------------------------------------------------
+
+  #timedTurn(mailbox: Mailbox): void {
+    this.#turn(mailbox);
+    this.#stopwatch.lap(mailbox.runNo, mailbox.inputs.length);
+  }
 
   #turn(mailbox: Mailbox): void {
     const { runNo, inputs, at } = mailbox;

@@ -1,0 +1,210 @@
+/**
+ * What waits for one thread: in order within a run, and the runs by turns.
+ *
+ *   push --> lane of its run --+--> light lanes: some messages of each, round after round --> a batch that many runs share
+ *                              |
+ *                              +--> heavy lanes: a message that fills a batch -------------> a batch of its own
+ *
+ * A lane is light or heavy by the message at its head. A batch is answered as a whole, so whatever travels with a heavy message
+ * waits as long as that takes; by itself it delays the others by one message and not by all that its run has waiting. After a
+ * heavy batch the light ones have as much of the thread's time, if they want it, before the next heavy one goes.
+ *
+ * Owns: lanes, whose turn it is. Does not own: limits on what is pushed, what a message is expected to cost, batches (thread.ts).
+ *
+ * D3: messages of a run leave in the order in which they came. Nothing here looks through all that waits, so a long queue costs
+ * no more than a short one.
+ */
+import type { Item, Live } from './live.js';
+
+/** What kind of batch was taken. */
+export type Weight = 'light' | 'heavy';
+
+export class MessageQueue {
+  /** The share of a batch that a message takes; 1 and more is a heavy one. */
+  readonly #cost: (item: Item) => number;
+  readonly #messagesMax: number;
+  readonly #lanes = new Map<Live, Lane>();
+  /** In the order of their turns. */
+  readonly #light = new Set<Lane>();
+  readonly #heavy = new Set<Lane>();
+  #size = 0;
+  /** Time of the thread that heavy messages have had before light ones that were waiting, ms. */
+  #owedMs = 0;
+
+  constructor(cost: (item: Item) => number, messagesMax: number) {
+    this.#cost = cost;
+    this.#messagesMax = messagesMax;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  push(item: Item): void {
+    const lane = this.#lane(item.live);
+    lane.push(item);
+    this.#size++;
+    if (lane.length === 1) this.#line(lane);
+  }
+
+  /** Before all that waits for their runs, in this order. */
+  unshift(items: readonly Item[]): void {
+    for (let at = items.length - 1; at >= 0; at--) {
+      const lane = this.#lane(items[at]!.live);
+      this.#unline(lane);
+      lane.unshift(items[at]!);
+      this.#size++;
+      this.#line(lane);
+    }
+  }
+
+  /** Takes some of a run's messages out, in order. */
+  remove(live: Live, which: (item: Item) => boolean): Item[] {
+    const lane = this.#lanes.get(live);
+    if (lane === undefined) return [];
+    const removed = lane.remove(which);
+    this.#size -= removed.length;
+    this.#unline(lane);
+    this.#line(lane);
+    return removed;
+  }
+
+  /**
+   * Gives the messages of the next batch to `put`, one after the other, which answers whether it took the message. A run
+   * whose message was not taken stays behind, in order. Undefined: nothing could go.
+   */
+  take(put: (item: Item) => boolean): Weight | undefined {
+    const turnOfHeavy = this.#light.size === 0 || this.#owedMs <= 0;
+    if (turnOfHeavy && this.#takeHeavy(put)) return 'heavy';
+    if (this.#takeLight(put)) return 'light';
+    return !turnOfHeavy && this.#takeHeavy(put) ? 'heavy' : undefined;
+  }
+
+  /** How long the thread had the batch that was taken last. */
+  took(weight: Weight, ms: number): void {
+    if (weight === 'heavy') this.#owedMs = ms;
+    else this.#owedMs -= ms;
+  }
+
+  #takeHeavy(put: (item: Item) => boolean): boolean {
+    for (const lane of this.#heavy) {
+      if (!put(lane.head!)) continue;
+      this.#taken(lane);
+      this.#heavy.delete(lane);
+      this.#line(lane);
+      return true;
+    }
+    return false;
+  }
+
+  /** Goes from lane to lane until the batch is full, as often as it takes. */
+  #takeLight(put: (item: Item) => boolean): boolean {
+    const each = Math.ceil(this.#messagesMax / Math.max(1, this.#light.size));
+    const staying: Lane[] = [];
+    let full = 0;
+    for (const lane of this.#light) {
+      this.#light.delete(lane);
+      const { share, stays } = this.#visit(lane, each, 1 - full, put);
+      full += share;
+      if (stays) staying.push(lane);
+      // At the end of the line, so that this loop comes by again while there is room.
+      else this.#line(lane);
+      if (full >= 1) break;
+    }
+    for (const lane of staying) this.#line(lane);
+    return full > 0;
+  }
+
+  /** Takes up to so many light messages of a lane, and not much more than a fair share where each is costly. */
+  #visit(lane: Lane, most: number, room: number, put: (item: Item) => boolean) {
+    const fair = Math.min(room, Math.max(SHARE_LEAST, most / this.#messagesMax));
+    let share = 0;
+    for (let count = 0; count < most && share < fair; count++) {
+      const item = lane.head;
+      if (item === undefined) break;
+      const cost = this.#cost(item);
+      if (cost >= 1) break;
+      if (!put(item)) return { share, stays: true };
+      share += cost;
+      this.#taken(lane);
+    }
+    return { share, stays: false };
+  }
+
+  #taken(lane: Lane): void {
+    lane.shift();
+    this.#size--;
+  }
+
+  #lane(live: Live): Lane {
+    let lane = this.#lanes.get(live);
+    if (lane === undefined) {
+      lane = new Lane(live);
+      this.#lanes.set(live, lane);
+    }
+    return lane;
+  }
+
+  /** To the end of the line in which its head belongs. */
+  #line(lane: Lane): void {
+    const { head } = lane;
+    if (head === undefined) this.#lanes.delete(lane.live);
+    else if (this.#cost(head) >= 1) this.#heavy.add(lane);
+    else this.#light.add(lane);
+  }
+
+  #unline(lane: Lane): void {
+    this.#light.delete(lane);
+    this.#heavy.delete(lane);
+  }
+}
+
+/** A lane may have this share of a batch at a visit, however many other lanes there are. */
+const SHARE_LEAST = 1 / 64;
+/** So many places that were left are given back at once. */
+const LEFT_MOST = 1_024;
+
+/** The messages of one run: a line that is left at its head. */
+class Lane {
+  readonly live: Live;
+  #items: (Item | undefined)[] = [];
+  #at = 0;
+
+  constructor(live: Live) {
+    this.live = live;
+  }
+
+  get length(): number {
+    return this.#items.length - this.#at;
+  }
+
+  get head(): Item | undefined {
+    return this.#items[this.#at];
+  }
+
+  push(item: Item): void {
+    this.#items.push(item);
+  }
+
+  unshift(item: Item): void {
+    if (this.#at > 0) this.#items[--this.#at] = item;
+    else this.#items.unshift(item);
+  }
+
+  shift(): void {
+    this.#items[this.#at++] = undefined;
+    if (this.#at < LEFT_MOST || this.#at * 2 < this.#items.length) return;
+    this.#items = this.#items.slice(this.#at);
+    this.#at = 0;
+  }
+
+  remove(which: (item: Item) => boolean): Item[] {
+    const items = this.#items.slice(this.#at) as Item[];
+    const removed = items.filter(which);
+    if (removed.length > 0) {
+      this.#items = items.filter((item) => !which(item));
+      this.#at = 0;
+    }
+    return removed;
+  }
+}
