@@ -9,6 +9,7 @@
 import { existsSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FORMAT_VERSION } from '../../codec/version.js';
 import type { StoreError } from '../../runtime/store/errors.js';
 import { openLmdbStore } from '../../runtime/store/lmdb.js';
 import type { Durability, Store, WriteOp } from '../../runtime/store/store.js';
@@ -20,7 +21,7 @@ const say = (value: unknown): void => {
   writeSync(1, `${JSON.stringify(value)}\n`);
 };
 const open = (): Promise<Store> =>
-  openLmdbStore({ path: folder, durability: durability as Durability, format: 1 });
+  openLmdbStore({ path: folder, durability: durability as Durability, format: FORMAT_VERSION });
 const named = (error: unknown): { error: string; message: string; pid: unknown } => {
   const { name, message, pid } = error as Error & { pid?: number };
   return { error: name, message, pid };

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { expect } from 'chai';
+import { FORMAT_VERSION } from '../../../codec/version.js';
 import { StoreFullError } from '../../../runtime/store/errors.js';
 import { openLmdbStore } from '../../../runtime/store/lmdb.js';
 import { openMemoryStore } from '../../../runtime/store/memory.js';
@@ -32,7 +33,8 @@ describe('store full', () => {
   const bounded: [string, (mapBytesMax: number) => Promise<Store>][] = [
     [
       'lmdb',
-      (mapBytesMax) => openLmdbStore({ path: newFolder(), durability: 'flush', format: 1, mapBytesMax }),
+      (mapBytesMax) =>
+        openLmdbStore({ path: newFolder(), durability: 'flush', format: FORMAT_VERSION, mapBytesMax }),
     ],
     ['memory', async (bytesMax) => openMemoryStore({ bytesMax })],
     ['memory, flush', async (bytesMax) => openMemoryStore({ bytesMax, durability: 'flush' })],
@@ -77,7 +79,7 @@ describe('store full', () => {
     const store = await openLmdbStore({
       path: newFolder(),
       durability: 'flush',
-      format: 1,
+      format: FORMAT_VERSION,
       mapBytesMax: MIB,
     });
     const results = await Promise.allSettled([
@@ -95,7 +97,7 @@ describe('store full', () => {
     const store = await openLmdbStore({
       path: newFolder(),
       durability: 'flush',
-      format: 1,
+      format: FORMAT_VERSION,
       mapBytesMax: 4 * MIB,
     });
     for (let i = 0; i < 1500; i += 1) {
@@ -113,7 +115,7 @@ describe('store full', () => {
     it(`store: write behind or not (${durability}), bound reached -> refused, and everything acknowledged is kept`, async () => {
       const folder = newFolder();
       const open = (mapBytesMax: number) =>
-        openLmdbStore({ path: folder, durability, format: 1, mapBytesMax });
+        openLmdbStore({ path: folder, durability, format: FORMAT_VERSION, mapBytesMax });
       const store = await open(2 * MIB);
       const stored = await fillUntilRefused(store);
       // Removals are let through, and what waits behind the full disk follows them.
@@ -133,10 +135,20 @@ describe('store full', () => {
   it('store: closed while written behind on a full disk -> close tells of the loss, or the redo files keep it', async () => {
     const outcome = async (durability: Durability) => {
       const folder = newFolder();
-      const store = await openLmdbStore({ path: folder, durability, format: 1, mapBytesMax: MIB });
+      const store = await openLmdbStore({
+        path: folder,
+        durability,
+        format: FORMAT_VERSION,
+        mapBytesMax: MIB,
+      });
       const stored = await fillUntilRefused(store);
       const closing = await Promise.allSettled([store.close()]);
-      const again = await openLmdbStore({ path: folder, durability, format: 1, mapBytesMax: 64 * MIB });
+      const again = await openLmdbStore({
+        path: folder,
+        durability,
+        format: FORMAT_VERSION,
+        mapBytesMax: 64 * MIB,
+      });
       const kept = keys(again).length;
       await again.close();
       return { closing: closing[0]!.status, allKept: kept === stored };

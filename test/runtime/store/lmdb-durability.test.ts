@@ -1,8 +1,10 @@
 /** D1 on the disk: what an acknowledgement waits for, and what is there after the process was killed. */
+
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import { FORMAT_VERSION } from '../../../codec/version.js';
 import { openLmdbStore } from '../../../runtime/store/lmdb.js';
 import type { Durability, Store } from '../../../runtime/store/store.js';
 import { temporaryFolders } from '../../support/store-folder.js';
@@ -10,7 +12,7 @@ import { CHILD, children } from '../../support/store-process.js';
 import { bytes, keys, noise, numbered, read } from '../../support/store-rows.js';
 
 const open = (folder: string, durability: Durability = 'flush'): Promise<Store> =>
-  openLmdbStore({ path: folder, durability, format: 1 });
+  openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
 
 describe('store durability', () => {
   const start = children();

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import { FORMAT_VERSION } from '../../../codec/version.js';
 import { StoreLockedError } from '../../../runtime/store/errors.js';
 import { openLmdbStore } from '../../../runtime/store/lmdb.js';
 import { listenAlone, lockAddress } from '../../../runtime/store/lock.js';
@@ -11,7 +12,7 @@ import { children } from '../../support/store-process.js';
 import { keys, put, rejection } from '../../support/store-rows.js';
 
 const open = (folder: string): Promise<Store> =>
-  openLmdbStore({ path: folder, durability: 'flush', format: 1 });
+  openLmdbStore({ path: folder, durability: 'flush', format: FORMAT_VERSION });
 
 async function expectLocked(opening: Promise<Store>): Promise<StoreLockedError> {
   const error = await rejection(opening);

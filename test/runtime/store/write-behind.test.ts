@@ -1,6 +1,7 @@
 import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import { FORMAT_VERSION } from '../../../codec/version.js';
 import { StoreFailedError, StoreFullError } from '../../../runtime/store/errors.js';
 import { FaultPlan, faultyStore } from '../../../runtime/store/faulty.js';
 import { openLmdbStore } from '../../../runtime/store/lmdb.js';
@@ -219,7 +220,7 @@ describe('redo files', () => {
   });
 
   const open = (folder: string, durability: Durability) =>
-    openLmdbStore({ path: folder, durability, format: 1 });
+    openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
 
   for (const durability of ['flush', 'commit', 'memory'] as const) {
     it(`redo: files left by a crash, opened with ${durability} -> their writes are in the store, once and for all`, async () => {
