@@ -51,9 +51,10 @@ import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
 import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
-import type { Item, Live, Outcome, UpdateCall } from './live.js';
+import { ENVELOPE_BYTES, type Item, type Live, type Outcome, type UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
 import type { Namespaces } from './namespaces.js';
+import { PatientService, type Slots } from './patient.js';
 import type { Pool } from './pool.js';
 import { Retention } from './retention.js';
 import type { Effect } from './run.js';
@@ -74,11 +75,11 @@ import { isStackTraceQuery, type StackTraces } from './stack-trace.js';
 import type { Store } from './store/store.js';
 import { Thread, type ThreadHost } from './thread.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
+import { WaitingRoom } from './waiting-room.js';
 import { type Watch, Watches, type WatchRequest } from './watch.js';
 
 /** How soon something that a failed commit undid is tried again, ms. */
 const REDELIVER_MS = 250;
-const ENVELOPE_BYTES = 64;
 const DEFAULT_TASK_TIMEOUT_MS = 10_000;
 
 export interface HostParts {
@@ -94,7 +95,7 @@ export interface HostParts {
   stackTraces: StackTraces;
 }
 
-export class Host implements WorkflowService, ThreadHost, DeliveryHost {
+export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   readonly #parts: HostParts;
   readonly #runs: Runs;
   readonly #committer: Committer;
@@ -105,6 +106,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #deliveries: Deliveries;
   readonly #watches: Watches;
   readonly #retention: Retention;
+  readonly #waiting: WaitingRoom;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -127,6 +129,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       { length: parts.threads },
       (_, slot) => new Thread({ slot, pool, committer: this.#committer, clock, limits, host: this }),
     );
+    const hasRoom = (slot: number, bytes: number) => this.#threads[slot]!.limitAgainst(bytes) === undefined;
+    this.#waiting = new WaitingRoom({ threads: parts.threads, hasRoom }, limits);
     this.#agenda = new Agenda({
       clock,
       store,
@@ -222,7 +226,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   }
 
   /** @param trusted from a workflow: its type is looked for when its first turn runs, as on Temporal */
-  #admitStart(request: WorkflowStart, trusted = false): Promise<StartAnswer> {
+  #admitStart(
+    request: WorkflowStart,
+    trusted = false,
+    hasRoom = isFromWorkflow(request),
+  ): Promise<StartAnswer> {
     this.#refuseWhenClosing();
     if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
@@ -231,7 +239,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (known !== undefined) return this.#attach(existing!, known, request);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
-    return this.#startNew(request);
+    return this.#startNew(request, hasRoom);
   }
 
   #knownType(type: string): void {
@@ -251,6 +259,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
     if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
     if (policy === 'TERMINATE_EXISTING') {
+      // Both or neither: what is terminated has to be followed.
+      if (!isFromWorkflow(request))
+        this.#requireRoom(this.#threadOf(this.#runs.lastNo + 1), startBytes(request));
       await this.terminate(
         { ...request, runId },
         'TerminateIfRunning WorkflowIdReusePolicy Policy',
@@ -258,7 +269,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       ).catch((error) => {
         if (!(error instanceof WorkflowNotFoundError)) throw error;
       });
-      return this.#admitStart(request);
+      return this.#admitStart(request, false, true);
     }
     // Not told before that start is durable (D4): if it is lost, the id is free.
     await existing.started.catch(() => undefined);
@@ -313,13 +324,13 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     if (request.reusePolicy === 'ALLOW_DUPLICATE_FAILED_ONLY' && wentWell) throw alreadyStarted(request);
   }
 
-  #startNew(request: WorkflowStart): Promise<StartAnswer> {
+  /** @param hasRoom it need not ask for room */
+  #startNew(request: WorkflowStart, hasRoom: boolean): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const thread = this.#threadOf(runNo);
     const { signal, update } = request;
-    const bytes =
-      ENVELOPE_BYTES + request.args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
-    if (!isFromWorkflow(request)) this.#requireRoom(thread, bytes);
+    const bytes = startBytes(request);
+    if (!hasRoom) this.#requireRoom(thread, bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
     const live = this.#begin(info, signal === undefined ? [] : [signal], bytes, update);
@@ -773,12 +784,32 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     return live;
   }
 
+  patient(): WorkflowService {
+    return new PatientService(this, this.#waiting, this);
+  }
+
+  slotOf({ namespace, workflowId, runId }: Target): number | undefined {
+    const live = runId === undefined ? this.#runs.latest(namespace, workflowId) : this.#runs.byRunId(runId);
+    return live && this.#threadOf(live.run.runNo).slot;
+  }
+
+  slotOfStart({ namespace, workflowId, conflictPolicy }: StartRequest): number {
+    const existing = this.#runs.latest(namespace, workflowId);
+    const goesToIt = existing !== undefined && !existing.run.closed && conflictPolicy !== 'FAIL';
+    return this.#threadOf(goesToIt ? existing.run.runNo : this.#runs.lastNo + 1).slot;
+  }
+
+  roomMade(slot: number): void {
+    this.#waiting.roomMade(slot);
+  }
+
   #threadOf(runNo: number): Thread {
     return this.#threads[runNo % this.#threads.length]!;
   }
 
   #requireRoom(thread: Thread, bytes: number): void {
-    const limit = thread.limitAgainst(bytes);
+    const promised = this.#waiting.isPromised(thread.slot) ? 'queuedMessagesMax' : undefined;
+    const limit = thread.limitAgainst(bytes) ?? promised;
     if (limit === undefined) return;
     const text = `Too many messages wait for a workflow thread or for the disk (limits.${limit}: ${this.#parts.limits[limit]}).`;
     throw new RpcError(
@@ -1109,6 +1140,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      callsWaiting: this.#waiting.size,
       watches: this.#watches.size,
       runsRemoved: this.#retention.removed,
     };
@@ -1117,6 +1149,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   /** Stops taking calls, lets turns under way finish and commits them. */
   async drain(): Promise<void> {
     this.#closing = true;
+    this.#waiting.close(closed);
     this.#agenda.close();
     await this.#retention.close();
     await this.#activities.close();
@@ -1151,6 +1184,10 @@ function refuseBetweenRuns({ run }: Live): void {
     GrpcStatus.UNAVAILABLE,
     `Workflow ${workflowId} continues as new and its next run is not on the disk yet. Nothing was done; send it again`,
   );
+}
+
+function startBytes({ args, signal, update }: StartRequest): number {
+  return ENVELOPE_BYTES + args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
 }
 
 function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {

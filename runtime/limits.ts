@@ -14,14 +14,15 @@ export interface Limits {
   queuedMessagesMax: number;
   /** Bytes of messages that may wait for one thread or for their commit. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
   queuedBytesMax: number;
+  /** Calls that may wait until there is room (`whenFull: 'wait'`). More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
+  waitingMessagesMax: number;
+  /** Bytes of the messages of such calls. More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
+  waitingBytesMax: number;
   /** Messages in one batch; bounds how long a batch keeps its thread. (thread.ts) */
   batchMessagesMax: number;
   /** Bytes of messages in one batch; a message that has as many goes by itself. Others wait for it to be moved and written. (thread.ts) */
   batchBytesMax: number;
-  /**
-   * Time that the messages of one batch are expected to take, by what those of their runs took before, ms. A message that is
-   * expected to take as long goes by itself. (thread.ts, turn-times.ts)
-   */
+  /** Time that the messages of one batch are expected to take, ms; one that is expected to take as long goes by itself. (thread.ts, turn-times.ts) */
   batchMsMax: number;
   /** Activations that a thread keeps in memory. The least recently used leave memory. (thread.ts) */
   activationsPerThreadMax: number;
@@ -61,6 +62,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   payloadBytesMax: 2 * MiB,
   queuedMessagesMax: 100_000,
   queuedBytesMax: 64 * MiB,
+  waitingMessagesMax: 100_000,
+  waitingBytesMax: 64 * MiB,
   batchMessagesMax: 1_024,
   batchBytesMax: MiB / 4,
   batchMsMax: 5,

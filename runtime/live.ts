@@ -22,6 +22,9 @@ export type Outcome =
   /** It had no effect and may be sent again. */
   | { kind: 'error'; error: Error };
 
+/** What a message counts for the limits beside its arguments. */
+export const ENVELOPE_BYTES = 64;
+
 /** An envelope on its way to a thread, and who wants to know what became of it. */
 export interface Item {
   live: Live;

@@ -55,6 +55,8 @@ export interface ThreadHost {
   quiet(live: Live): void;
   /** The run left memory. */
   passivated(live: Live): void;
+  /** There is more room in the queue of this thread than before. */
+  roomMade(slot: number): void;
   /** Something broke that must not: told, then the thread goes on. */
   broken(error: Error): void;
 }
@@ -114,6 +116,11 @@ export class Thread {
     this.#parts = parts;
     this.#times = new TurnTimes(parts.limits.batchMsMax);
     this.#queue = new MessageQueue((item) => this.#share(item), parts.limits.batchMessagesMax);
+  }
+
+  /** Its number. */
+  get slot(): number {
+    return this.#parts.slot;
   }
 
   get queued(): number {
@@ -208,6 +215,7 @@ export class Thread {
   #uncount(item: Item): void {
     this.#messages--;
     this.#bytes -= item.bytes;
+    this.#parts.host.roomMade(this.#parts.slot);
   }
 
   // ----- out ---------------------------------------------------------------------------------------------------
