@@ -7,14 +7,14 @@
  * The quiet ones get signals and queries at a moderate fixed rate, and latencies count from the time a call was due (open-loop.ts).
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { WorkflowHandle } from '../runtime/client/index.js';
 import type { Runtime } from '../runtime/index.js';
 import { type Bench, EXECUTIONS, type Handle, openRuntime, startCounters, type Workload } from './bench.js';
+import { roundsFor } from './burn.js';
 import { figuresOf } from './figure.js';
 import { collectGarbage } from './garbage.js';
 import { openLoop, percentile } from './open-loop.js';
 import type { Row } from './report.js';
-import { add, type burner, increment, note, type notes, total } from './workflows.js';
+import { add, type burner, note, type notes, total } from './workflows.js';
 
 /** Signals a second to all quiet executions together, and as many queries. */
 const RATE = 500;
@@ -175,15 +175,4 @@ function rowsOf({ what, did, most }: Neighbour, alone: Quiet[], beside: Quiet[],
   }
   rows.push(figure(`meanwhile: ${did}`, rates, 'per second'));
   return rows;
-}
-
-/** How many rounds of the burner's loop take that long, once the loop is compiled. */
-async function roundsFor(handle: WorkflowHandle<typeof burner>, ms: number): Promise<number> {
-  let rounds = 1_000_000;
-  for (let tries = 0; tries < 5; tries++) {
-    const begun = performance.now();
-    await handle.executeUpdate(increment, { args: [rounds] });
-    rounds = Math.round((rounds * ms) / (performance.now() - begun));
-  }
-  return rounds;
 }
