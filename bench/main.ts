@@ -19,6 +19,7 @@ import { parseArgs } from 'node:util';
 import { openFolders, type Workload } from './bench.js';
 import { writeCharts } from './charts.js';
 import { disk } from './disk.js';
+import { fairness } from './fairness.js';
 import { Floors } from './floors.js';
 import { growth } from './growth.js';
 import { hot } from './hot.js';
@@ -45,6 +46,7 @@ const WORKLOADS: readonly Workload[] = [
   recovery,
   memory,
   threads,
+  fairness,
   scale,
   growth,
   disk,

@@ -69,3 +69,22 @@ export async function page(lines: number): Promise<number> {
   await wf.condition(() => written >= lines);
   return written;
 }
+
+/** A counter whose handler computes for as long as it is told. */
+export async function burner(): Promise<void> {
+  let sum = 0;
+  wf.setHandler(add, (rounds) => {
+    sum += burn(rounds);
+  });
+  wf.setHandler(increment, (rounds) => {
+    sum += burn(rounds);
+    return sum;
+  });
+  await wf.condition(() => false);
+}
+
+function burn(rounds: number): number {
+  let value = 1;
+  for (let i = 0; i < rounds; i++) value = (value * 1_103_515_245 + 12_345) & 0x7fffffff;
+  return value & 1;
+}
