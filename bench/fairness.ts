@@ -79,6 +79,7 @@ const NEIGHBOURS = [hot, slow, large];
 
 export const fairness: Workload = {
   name: 'fairness',
+  onlyWhenNamed: true,
   async run(bench) {
     const rows: Row[] = [];
     for (const neighbour of NEIGHBOURS) rows.push(...(await compare(bench, neighbour)));

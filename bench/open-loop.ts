@@ -24,7 +24,10 @@ export function percentile(values: Float64Array, share: number): number {
   return values[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
 }
 
-/** Sends `perSecond` calls a second for so long, then waits for all answers. Failed calls are for `onError`. */
+/**
+ * Sends `perSecond` calls a second for so long, then waits for all answers. Failed calls are for `onError`.
+ * @throws the first of their errors, when there is no `onError`
+ */
 export async function openLoop(
   perSecond: number,
   ms: number,
@@ -36,7 +39,7 @@ export async function openLoop(
   let answered = 0;
   let failed = 0;
   const begin = performance.now();
-  const calls: Promise<void>[] = [];
+  let unheard: { error: unknown } | undefined;
   let left = most;
   let resolve: () => void;
   const over = new Promise<void>((done) => {
@@ -51,7 +54,7 @@ export async function openLoop(
         },
         (error) => {
           failed++;
-          if (onError === undefined) calls.push(Promise.reject(error));
+          if (onError === undefined) unheard ??= { error };
           else onError(error);
         },
       )
@@ -64,7 +67,7 @@ export async function openLoop(
     while (sent < due) send(sent++);
   }
   await over;
-  await Promise.all(calls);
+  if (unheard !== undefined) throw unheard.error;
   const seconds = (performance.now() - begin) / 1_000;
   return { values: values.subarray(0, answered).sort(), perSecond: answered / seconds, failed };
 }
