@@ -82,6 +82,7 @@ const NEIGHBOURS = [hot(HOT_SENDERS), hot(FLOOD_SENDERS), slow, large];
 
 export const fairness: Workload = {
   name: 'fairness',
+  onlyWhenNamed: true,
   async run(bench) {
     const rows: Row[] = [];
     for (const neighbour of NEIGHBOURS) rows.push(...(await compare(bench, neighbour)));

@@ -4,7 +4,7 @@
  *   npm run bench                        a few minutes, medians of 3 repetitions
  *   npm run bench -- --quick             under a minute, one repetition
  *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
- *   npm run bench -- --only scale        one of those that take minutes and run only when named: threads, scale, growth, disk, longrun
+ *   npm run bench -- --only scale        one of those that take minutes and run only when named: threads, fairness, scale, growth, disk, longrun
  *                     --executions N     how many open executions scale makes, default 1,000,000
  *                     --minutes M        how long longrun runs, default 20
  *   npm run bench -- --json FILE         the JSON also to FILE

@@ -33,7 +33,10 @@ export function percentile(values: Float64Array, share: number): number {
   return values[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
 }
 
-/** Sends `perSecond` calls a second for so long, then waits for all answers. Failed calls are for `onError`. */
+/**
+ * Sends `perSecond` calls a second for so long, then waits for all answers. Failed calls are for `onError`.
+ * @throws the first of their errors, when there is no `onError`
+ */
 export async function openLoop(
   perSecond: number,
   ms: number,
@@ -45,7 +48,7 @@ export async function openLoop(
   let answered = 0;
   let failed = 0;
   const begin = performance.now();
-  const calls: Promise<void>[] = [];
+  let unheard: { error: unknown } | undefined;
   let left = most;
   let resolve: () => void;
   const over = new Promise<void>((done) => {
@@ -60,7 +63,7 @@ export async function openLoop(
         },
         (error) => {
           failed++;
-          if (onError === undefined) calls.push(Promise.reject(error));
+          if (onError === undefined) unheard ??= { error };
           else onError(error);
         },
       )
@@ -74,7 +77,7 @@ export async function openLoop(
   }
   const offeredPerSecond = (most * 1_000) / (performance.now() - begin);
   await over;
-  await Promise.all(calls);
+  if (unheard !== undefined) throw unheard.error;
   const seconds = (performance.now() - begin) / 1_000;
   return {
     values: values.subarray(0, answered).sort(),
