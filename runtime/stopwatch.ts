@@ -5,12 +5,13 @@
  * Does not own: what the times are good for (turn-times.ts). They are no part of what workflows see.
  */
 import type { RunTime } from '../codec/envelope.js';
+import { elapsedMs } from './clock.js';
 
 /** Runs that took less are not worth telling, ms. */
 const LEAST_MS = 0.1;
 
 export class Stopwatch {
-  readonly #begin = performance.now();
+  readonly #begin = elapsedMs();
   readonly #times: Map<number, RunTime> | undefined;
   #last = this.#begin;
 
@@ -22,7 +23,7 @@ export class Stopwatch {
   /** What went by since the lap before was for messages of this run. */
   lap(runNo: number, messages: number): void {
     if (this.#times === undefined) return;
-    const now = performance.now();
+    const now = elapsedMs();
     const ms = now - this.#last;
     this.#last = now;
     const time = this.#times.get(runNo);
@@ -35,11 +36,11 @@ export class Stopwatch {
 
   /** What went by since the lap before was for nobody's messages. */
   skip(): void {
-    if (this.#times !== undefined) this.#last = performance.now();
+    if (this.#times !== undefined) this.#last = elapsedMs();
   }
 
   stop(): { ms: number; times: RunTime[] } {
     const times = [...(this.#times?.values() ?? [])].filter(({ ms }) => ms >= LEAST_MS);
-    return { ms: performance.now() - this.#begin, times };
+    return { ms: elapsedMs() - this.#begin, times };
   }
 }
