@@ -251,6 +251,19 @@ describe('back-pressure', () => {
     expect(await list(handle)).to.deep.equal(numbers(9));
   });
 
+  it('a small call of a client that does not wait, behind a large one that does: refused although it would fit', async () => {
+    const made = await open({ whenFull: 'error', limits: { queuedBytesMax: 10_000 } });
+    const handle = await made.test.start('collector');
+    const patient = made.test.client.withOptions({ whenFull: 'wait' }).getHandle(handle.workflowId);
+    made.plan.hold();
+    const calls = [handle.signal('add', 'x'.repeat(5_000)), patient.signal('add', 'y'.repeat(8_000))];
+    await refusal(handle.signal('add', 'overtaking'), GrpcStatus.RESOURCE_EXHAUSTED);
+    made.plan.release();
+    await Promise.all(calls);
+    await handle.signal('add', 'in time');
+    expect(await list(handle)).to.have.length(3);
+  });
+
   it('the commit of what is queued fails: those are told, those that waited go on, and each has happened once or not at all', async () => {
     const made = await open();
     const handle = await made.test.start('collector');

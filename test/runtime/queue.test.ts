@@ -123,6 +123,7 @@ describe('message queue', () => {
     ]);
     const { names } = batch(queue);
     expect(names.filter((each) => each.startsWith('a'))).to.deep.equal(['a8', 'a9', 'a0']);
+    expect(names).to.include('b8');
     expect(queue.size).to.equal(0);
   });
 
