@@ -37,7 +37,7 @@ export interface Batch {
   no: number;
   /** Epoch ms: the time of every turn of this batch. */
   now: number;
-  /** The result is to say which runs took how long. */
+  /** The result is to say how long queries took too, not only turns. */
   timed: boolean;
   envelopes: Envelope[];
 }
@@ -80,7 +80,7 @@ export interface BatchResult {
   heapBytes: number;
   /** How long the batch took, ms. */
   ms: number;
-  /** Of a timed batch: the runs whose messages took any time to speak of. */
+  /** Runs whose messages took any time to speak of. */
   times: RunTime[];
 }
 

@@ -1,9 +1,12 @@
 /**
  * What waits for one thread: in order within a run, and the runs by turns.
  *
- *   push --> lane of its run --+--> light lanes: some messages of each, round after round --> a batch that many runs share
- *                              |
- *                              +--> heavy lanes: a message that fills a batch -------------> a batch of its own
+ *   push --> fresh --all fits into one batch-----------------------------------------------> that batch
+ *              | else
+ *              +--> lane of its run --+--> light lanes: some messages of each, round by round --> a batch that many runs share
+ *                                     +--> heavy lanes: a message that fills a batch -----------> a batch of its own
+ *
+ * As long as all that waits fits into a batch there is nothing to share out, and lanes would cost more than a query does.
  *
  * A lane is light or heavy by the message at its head. A batch is answered as a whole, so whatever travels with a heavy message
  * waits as long as that takes; by itself it delays the others by one message and not by all that its run has waiting. After a
@@ -11,7 +14,7 @@
  *
  * Owns: lanes, whose turn it is. Does not own: limits on what is pushed, what a message is expected to cost, batches (thread.ts).
  *
- * D3: messages of a run leave in the order in which they came. Nothing here looks through all that waits, so a long queue costs
+ * D3: messages of a run leave in the order in which they came; what is fresh came after all that is in lanes. Nothing here looks through all that waits, so a long queue costs
  * no more than a short one.
  */
 import type { Item, Live } from './live.js';
@@ -23,6 +26,8 @@ export class MessageQueue {
   /** The share of a batch that a message takes; 1 and more is a heavy one. */
   readonly #cost: (item: Item) => number;
   readonly #messagesMax: number;
+  /** In the order in which they came, not looked at yet. */
+  #fresh: Item[] = [];
   readonly #lanes = new Map<Live, Lane>();
   /** In the order of their turns. */
   readonly #light = new Set<Lane>();
@@ -41,14 +46,13 @@ export class MessageQueue {
   }
 
   push(item: Item): void {
-    const lane = this.#lane(item.live);
-    lane.push(item);
+    this.#fresh.push(item);
     this.#size++;
-    if (lane.length === 1) this.#line(lane);
   }
 
   /** Before all that waits for their runs, in this order. */
   unshift(items: readonly Item[]): void {
+    this.#sort();
     for (let at = items.length - 1; at >= 0; at--) {
       const lane = this.#lane(items[at]!.live);
       this.#unline(lane);
@@ -60,6 +64,7 @@ export class MessageQueue {
 
   /** Takes some of a run's messages out, in order. */
   remove(live: Live, which: (item: Item) => boolean): Item[] {
+    this.#sort();
     const lane = this.#lanes.get(live);
     if (lane === undefined) return [];
     const removed = lane.remove(which);
@@ -74,6 +79,8 @@ export class MessageQueue {
    * whose message was not taken stays behind, in order. Undefined: nothing could go.
    */
   take(put: (item: Item) => boolean): Weight | undefined {
+    if (this.#lanes.size === 0 && this.#allFits()) return this.#takeAll(put);
+    this.#sort();
     const turnOfHeavy = this.#light.size === 0 || this.#owedMs <= 0;
     if (turnOfHeavy && this.#takeHeavy(put)) return 'heavy';
     if (this.#takeLight(put)) return 'light';
@@ -84,6 +91,40 @@ export class MessageQueue {
   took(weight: Weight, ms: number): void {
     if (weight === 'heavy') this.#owedMs = ms;
     else this.#owedMs -= ms;
+  }
+
+  #allFits(): boolean {
+    if (this.#fresh.length > this.#messagesMax) return false;
+    let share = 0;
+    for (const item of this.#fresh) share += this.#cost(item);
+    return share <= 1;
+  }
+
+  #takeAll(put: (item: Item) => boolean): Weight | undefined {
+    const items = this.#fresh;
+    this.#fresh = [];
+    const before = this.#size;
+    let waiting: Set<Live> | undefined;
+    for (const item of items) {
+      if (!waiting?.has(item.live) && put(item)) this.#size--;
+      else {
+        waiting ??= new Set();
+        waiting.add(item.live);
+        this.#intoLane(item);
+      }
+    }
+    return this.#size < before ? 'light' : undefined;
+  }
+
+  #sort(): void {
+    for (const item of this.#fresh) this.#intoLane(item);
+    this.#fresh = [];
+  }
+
+  #intoLane(item: Item): void {
+    const lane = this.#lane(item.live);
+    lane.push(item);
+    if (lane.length === 1) this.#line(lane);
   }
 
   #takeHeavy(put: (item: Item) => boolean): boolean {

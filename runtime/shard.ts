@@ -150,12 +150,9 @@ export class Shard {
         return;
       }
       case 'query':
-        this.#query(envelope, at);
-        return this.#stopwatch.lap(envelope.runNo, 1);
+        return this.#stopwatch.query(envelope.runNo, () => this.#query(envelope, at));
       case 'recover':
-        this.#recover(envelope.runNo, envelope.frames);
-        // What it took says nothing about the messages that follow.
-        return this.#stopwatch.skip();
+        return this.#recover(envelope.runNo, envelope.frames);
       case 'retry':
         this.#mailbox(envelope.runNo);
         return;
@@ -234,8 +231,7 @@ export class Shard {
   // ----- turns -------------------------------------------------------------------------------------------------
 
   #timedTurn(mailbox: Mailbox): void {
-    this.#turn(mailbox);
-    this.#stopwatch.lap(mailbox.runNo, mailbox.inputs.length);
+    this.#stopwatch.turn(mailbox.runNo, mailbox.inputs.length, () => this.#turn(mailbox));
   }
 
   #turn(mailbox: Mailbox): void {
