@@ -8,7 +8,7 @@ import type { Failure } from './failure.js';
 import type { Input, JournalEntry, Payload, StartInfo, TurnFailureCause } from './journal-entry.js';
 import { ByteReader, ByteWriter } from './packed/bytes.js';
 import { entry, failure, input, startInfo, turnFailureCause } from './packed/entry.js';
-import { bytes, flag, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
+import { bytes, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
 
 /** A message with its address. Envelopes of one run are handled in the order of the batch (D3). */
 export type Envelope =
