@@ -21,8 +21,6 @@ import type {
   TurnFailureCause,
 } from './journal-entry.js';
 
-export { packRunRecord, unpackRunRecord } from './packed/run-record.js';
-
 /** A start without its arguments, which only the history keeps. */
 export type RunInfo = Omit<StartInfo, 'args'>;
 

@@ -42,7 +42,7 @@ export class Agenda {
   readonly #wake: (due: Due) => boolean;
   readonly #isSettled: (due: Due) => boolean;
   readonly #beforeScan: () => Promise<void>;
-  readonly #heap = new MinHeap<Due>((a, b) => a.at < b.at);
+  readonly #heap = new MinHeap<Due>(isBefore);
   readonly #onError: (error: Error) => void;
   /** At this size settled matters are swept out. */
   #sweepAt = UNSWEPT_MAX;
@@ -197,4 +197,10 @@ export class Agenda {
     }));
     this.#store.write(ops).catch(this.#onError);
   }
+}
+
+/** What is due at the same time comes in the order of its runs and, in a run, in that in which the run asked for it. */
+function isBefore(a: Due, b: Due): boolean {
+  if (a.at !== b.at) return a.at < b.at;
+  return a.runNo === b.runNo ? a.seq < b.seq : a.runNo < b.runNo;
 }

@@ -59,13 +59,13 @@ export function describeRun(live: Live): Description {
 
 function pendingTurn({ run, retry }: Live): PendingTurnInfo | undefined {
   if (run.suspension === undefined) return undefined;
-  // Right after an opening nothing has been tried yet, and a success that is not durable does not show (D4).
-  const { cause, since, failure, attempt, nextAt } = run.suspension;
+  const { cause, since, failure } = run.suspension;
+  // Without a retry: it is about to be tried, or has just succeeded, which does not show before it is durable (D4).
   return {
     cause,
     message: retry?.message ?? failure.message,
-    attempt: retry?.attempt ?? attempt,
+    attempt: retry?.attempt ?? 1,
     since: new Date(since),
-    nextAttemptTime: new Date(retry?.nextAt ?? Math.max(nextAt, run.lastTime)),
+    nextAttemptTime: new Date(retry?.nextAt ?? run.lastTime),
   };
 }

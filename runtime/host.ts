@@ -34,7 +34,8 @@ import {
   type UpdateOutcome,
   unpackUpdateOutcome,
 } from '../codec/run-record.js';
-import { type ActivityExecutor, ActivityRunner } from './activities/runner.js';
+import type { ActivityExecutor } from './activities/attempt.js';
+import { ActivityRunner } from './activities/runner.js';
 import { Agenda, type Due } from './agenda.js';
 import {
   GrpcStatus,
@@ -226,11 +227,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   /** @param trusted from a workflow: its type is looked for when its first turn runs, as on Temporal */
-  #admitStart(
-    request: WorkflowStart,
-    trusted = false,
-    hasRoom = isFromWorkflow(request),
-  ): Promise<StartAnswer> {
+  #admitStart(request: WorkflowStart, trusted = false, limit = limitOf(request)): Promise<StartAnswer> {
     this.#refuseWhenClosing();
     if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
@@ -239,7 +236,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (known !== undefined) return this.#attach(existing!, known, request);
     if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
     if (existing !== undefined) this.#checkReuse(existing, request);
-    return this.#startNew(request, hasRoom);
+    return this.#startNew(request, limit);
   }
 
   #knownType(type: string): void {
@@ -259,8 +256,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
     if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
     if (policy === 'TERMINATE_EXISTING') {
-      // Both or neither: what is terminated has to be followed.
-      if (!isFromWorkflow(request))
+      // What is terminated has to be followed: there must be room before, and no limit stands against it afterwards.
+      if (limitOf(request) === 'limited')
         this.#requireRoom(this.#threadOf(this.#runs.lastNo + 1), startBytes(request));
       await this.terminate(
         { ...request, runId },
@@ -269,7 +266,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       ).catch((error) => {
         if (!(error instanceof WorkflowNotFoundError)) throw error;
       });
-      return this.#admitStart(request, false, true);
+      return this.#admitStart(request, false, 'unlimited');
     }
     // Not told before that start is durable (D4): if it is lost, the id is free.
     await existing.started.catch(() => undefined);
@@ -324,13 +321,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (request.reusePolicy === 'ALLOW_DUPLICATE_FAILED_ONLY' && wentWell) throw alreadyStarted(request);
   }
 
-  /** @param hasRoom it need not ask for room */
-  #startNew(request: WorkflowStart, hasRoom: boolean): Promise<StartAnswer> {
+  #startNew(request: WorkflowStart, limit: 'limited' | 'unlimited'): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
-    const thread = this.#threadOf(runNo);
     const { signal, update } = request;
     const bytes = startBytes(request);
-    if (!hasRoom) this.#requireRoom(thread, bytes);
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(runNo), bytes);
     const now = this.#parts.clock.now();
     const info = startInfo(request, runNo, newRunId(now), now);
     const live = this.#begin(info, signal === undefined ? [] : [signal], bytes, update);
@@ -362,7 +357,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       this.#threadOf(info.runNo).enqueue({ live, envelope, bytes, settle, update });
     });
     // Others may wait for it too, or nobody; the caller of start hears of a failure in any case.
-    live.started.catch(ignored);
+    live.started.catch(nothing);
     this.#addTimes(live);
     return live;
   }
@@ -437,7 +432,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     }
     if (this.#parts.store.get(keys.request(live.run.info.firstRunNo, requestId)) !== undefined)
       return Promise.resolve({ duplicate: true });
-    const sent = this.#message(target, live, input).then(nothing);
+    const sent = this.#message(target, live, input);
     live.requests.set(requestId, sent);
     return sent.then(() => ({ duplicate: false })).finally(() => live.requests.delete(requestId));
   }
@@ -948,7 +943,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     const stop = this.#parts.clock.after(delay, () => this.#retry(live));
     const nextAt = this.#parts.clock.now() + delay;
     live.retry = { attempt, nextAt, message, stop, noted: false };
-    if (live.run.suspension !== undefined) Object.assign(live.run.suspension, { attempt, nextAt });
   }
 
   /** Turns that the end of the process came before: at once, unless they had failed. */
@@ -1186,12 +1180,12 @@ function refuseBetweenRuns({ run }: Live): void {
   );
 }
 
-function startBytes({ args, signal, update }: StartRequest): number {
-  return ENVELOPE_BYTES + args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
+function limitOf({ parent, signal }: WorkflowStart): 'limited' | 'unlimited' {
+  return parent === undefined && signal?.sender === undefined ? 'limited' : 'unlimited';
 }
 
-function isFromWorkflow({ parent, signal }: WorkflowStart): boolean {
-  return parent !== undefined || signal?.sender !== undefined;
+function startBytes({ args, signal, update }: WorkflowStart): number {
+  return ENVELOPE_BYTES + args.length + (signal?.args.length ?? 0) + (update?.args.length ?? 0);
 }
 
 /** Such a run has no state yet to ask for, or ended before it had. */
@@ -1272,7 +1266,6 @@ const STAGES: readonly UpdateCall['stage'][] = ['admitted', 'accepted', 'complet
 const reached = (call: UpdateCall, stage: UpdateCall['stage']) =>
   STAGES.indexOf(call.stage) >= STAGES.indexOf(stage);
 
-const ignored = () => undefined;
 const NOT_A_DUPLICATE = Object.freeze({ duplicate: false });
 const notADuplicate = () => NOT_A_DUPLICATE;
 const nothing = (): void => undefined;

@@ -89,7 +89,7 @@ export class Live {
   held: Item[] = [];
   readonly updates = new SparseMap<string, UpdateCall>();
   /** Signals by request id that are on their way, so that a second one can wait for the first. */
-  readonly requests = new SparseMap<string, Promise<void>>();
+  readonly requests = new SparseMap<string, Promise<unknown>>();
   /** The run before this one, as long as messages are under way to it that will come here; others wait behind them. */
   follows: Live | undefined;
   followedBy: Live | undefined;

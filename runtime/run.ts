@@ -60,10 +60,6 @@ export interface Suspension {
   failure: Failure;
   /** Epoch ms of the first failure of the streak. */
   since: number;
-  /** Failed attempts in this process. */
-  attempt: number;
-  /** Epoch ms of the next attempt. */
-  nextAt: number;
 }
 
 export class Run {
@@ -123,12 +119,11 @@ export class Run {
     for (const id of record.updates) run.updates.set(id, true);
     run.updatesAccepted = record.updatesAccepted;
     for (const [seq, child] of record.children) run.children.set(seq, child);
-    if (record.suspended !== undefined) run.suspension = { ...record.suspended, attempt: 1, nextAt: 0 };
+    run.suspension = record.suspended;
     return run;
   }
 
   toRecord(through: number): RunRecord {
-    const { suspension } = this;
     return {
       info: this.info,
       state: this.state,
@@ -145,11 +140,7 @@ export class Run {
       children: [...this.children],
       outboxNo: this.outbox.lastNo,
       updatesAccepted: this.updatesAccepted,
-      suspended: suspension && {
-        cause: suspension.cause,
-        failure: suspension.failure,
-        since: suspension.since,
-      },
+      suspended: this.suspension,
     };
   }
 
@@ -287,13 +278,7 @@ export class Run {
   #suspend(entry: Extract<JournalEntry, { kind: 'turnFailed' }>, effects: Effect[]): void {
     if (this.state !== 'suspended') this.#step('turnFailed');
     const { cause, failure, time } = entry;
-    this.suspension = {
-      cause,
-      failure,
-      since: time,
-      attempt: this.suspension?.attempt ?? 1,
-      nextAt: this.suspension?.nextAt ?? 0,
-    };
+    this.suspension = { cause, failure, since: time };
     effects.push({ kind: 'suspended' });
   }
 

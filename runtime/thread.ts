@@ -510,8 +510,10 @@ export class Thread {
     const updates: Item[] = [];
     for (const item of failed) {
       // The start stands; only the update that came with it waits.
-      if (item.update !== undefined) this.#count(item.update);
-      if (item.update !== undefined) updates.push(item.update);
+      if (item.update !== undefined) {
+        this.#count(item.update);
+        updates.push(item.update);
+      }
       if (!isUpdate(item.envelope)) continue;
       live.pending--;
       updates.push(item);

@@ -18,7 +18,6 @@ import type { Limits } from '../limits.js';
 import { ThreadStarts } from '../thread-start.js';
 import type { ActivityExecutor } from './attempt.js';
 import type { Context } from './context.js';
-
 import type { ActivityAnswer, ActivityMessage, ActivityTask } from './worker.js';
 
 /** @throws WorkflowBundleError or what the module throws when it is loaded */

@@ -25,8 +25,6 @@ import { type ActivityExecutor, Attempt, type AttemptHost, type Ended, timeoutFa
 import { type ActivityLog, Context } from './context.js';
 import { afterFailure } from './retry.js';
 
-export type { ActivityExecutor } from './attempt.js';
-
 export interface ActivityHost {
   /** Tells the workflow how the activity ended, until it is durable. */
   resolved(live: Live, seq: number, attempt: number, startedAt: number, outcome: ActivityOutcome): void;

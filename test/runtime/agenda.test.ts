@@ -59,6 +59,14 @@ describe('agenda', () => {
     expect(woken.every(({ late }) => late === 0)).to.equal(true);
   });
 
+  it('due at the same time: in the order in which they were asked for, in whatever order they came in', () => {
+    const { made, clock, timer, woken } = agenda();
+    made.start();
+    for (const seq of [3, 1, 7, 5, 2, 6, 4]) made.add(timer(seq, 100));
+    clock.advance(100);
+    expect(woken.map(({ seq }) => seq)).to.deep.equal([1, 2, 3, 4, 5, 6, 7]);
+  });
+
   it('due already: woken at once, but not inside add()', () => {
     const { made, clock, timer, woken } = agenda();
     made.start();

@@ -39,6 +39,45 @@ describe('overload', () => {
     expect(await list(handle)).to.deep.equal([...taken, 'later']);
   });
 
+  describe('a start that terminates the open execution', () => {
+    /** Threads take new runs by turns; the second of these has room for nothing more. */
+    async function oneFull() {
+      const clock = new ManualClock();
+      const { test } = await open({ clock, threads: 2, limits: { queuedMessagesMax: 2 } });
+      const old = await test.start('collector', ['old'], { workflowId: 'id' });
+      const full = await test.start('collector');
+      await full.signal('failUntil', clock.now() + 3_600_000);
+      // They wait for its turn, which fails, until the runtime is closed.
+      for (const n of numbers(2)) full.executeUpdate('put', { args: [n] }).catch(() => undefined);
+      const restart = (workflowId: string) =>
+        test.client.start('collector', {
+          workflowId,
+          args: ['new'],
+          workflowIdConflictPolicy: 'TERMINATE_EXISTING',
+        });
+      return { test, old, restart };
+    }
+
+    it('no room for the new one: refused, and the old one goes on', async () => {
+      const { test, old, restart } = await oneFull();
+      await test.start('collector');
+      await refusal(restart('id'), RESOURCE_EXHAUSTED);
+      expect(await list(old)).to.deep.equal(['old']);
+      await test.crash();
+      expect(await list(test.client.getHandle('id'))).to.deep.equal(['old']);
+    });
+
+    it('room for it that is gone when the old one has ended: started all the same', async () => {
+      const { test, restart } = await oneFull();
+      const again = restart('id');
+      // Takes the place that was looked at.
+      await test.start('collector');
+      await again;
+      await test.crash();
+      expect(await list(test.client.getHandle('id'))).to.deep.equal(['new']);
+    });
+  });
+
   it('every kind of call counts and is refused alike, and a refused start leaves its id free', async () => {
     const { test, plan } = await open({ limits: { queuedMessagesMax: 5 } });
     const handle = await test.start('collector');
