@@ -93,9 +93,10 @@ describe('back-pressure', () => {
       const { client } = made.test;
       const start = client.start('collector', { workflowId: 'late', args: ['first'] });
       const handle = client.getHandle('late');
-      const calls = [handle.signal('add', 1), list(handle), handle.terminate('over')];
-      const result = rejection(handle.result());
+      const calls = [handle.signal('add', 1), list(handle)];
       const known = rejection(client.start('collector', { workflowId: 'late' }));
+      calls.push(handle.terminate('over'));
+      const result = rejection(handle.result());
       expect(waiting(made)).to.be.at.least(6);
       made.plan.release();
       await Promise.all([start, ...signals]);
