@@ -1,6 +1,7 @@
 /**
  * What waits for one thread: in order within a run, and the runs by turns.
  *
+ *   suspect -----------------------------------------------------------------------------> a batch of its own, before all else
  *   push --> fresh --all fits into one batch-----------------------------------------------> that batch
  *              | else
  *              +--> lane of its run --+--> light lanes: some messages of each, round by round --> a batch that many runs share
@@ -14,18 +15,20 @@
  *
  * Owns: lanes, whose turn it is. Does not own: limits on what is pushed, what a message is expected to cost, batches (thread.ts).
  *
- * D3: messages of a run leave in the order in which they came; what is fresh came after all that is in lanes. Nothing here looks through all that waits, so a long queue costs
- * no more than a short one.
+ * D3: messages of a run leave in the order in which they came: suspects were sent before, and what is fresh came after all that
+ * is in lanes. Taking a batch does not look through all that waits, so a long queue costs no more than a short one.
  */
 import type { Item, Live } from './live.js';
 
 /** What kind of batch was taken. */
-export type Weight = 'light' | 'heavy';
+export type BatchKind = 'light' | 'heavy' | 'suspect';
 
 export class MessageQueue {
   /** The share of a batch that a message takes; 1 and more is a heavy one. */
   readonly #cost: (item: Item) => number;
   readonly #messagesMax: number;
+  /** Any of these may have ended the thread: they go one at a time, until they have all gone. */
+  #suspects: Item[] = [];
   /** In the order in which they came, not looked at yet. */
   #fresh: Item[] = [];
   readonly #lanes = new Map<Live, Lane>();
@@ -50,8 +53,15 @@ export class MessageQueue {
     this.#size++;
   }
 
+  /** Before all else, one at a time, in this order: one of them ended the thread, and it is not known which. */
+  suspect(items: readonly Item[]): void {
+    this.#suspects = items.concat(this.#suspects);
+    this.#size += items.length;
+  }
+
   /** Before all that waits for their runs, in this order. */
   unshift(items: readonly Item[]): void {
+    if (this.#suspects.length > 0) return this.suspect(items);
     this.#sort();
     for (let at = items.length - 1; at >= 0; at--) {
       const lane = this.#lane(items[at]!.live);
@@ -65,12 +75,16 @@ export class MessageQueue {
   /** Takes some of a run's messages out, in order. */
   remove(live: Live, which: (item: Item) => boolean): Item[] {
     this.#sort();
+    const leaves = (item: Item) => item.live === live && which(item);
+    const removed = this.#suspects.filter(leaves);
+    if (removed.length > 0) this.#suspects = this.#suspects.filter((item) => !leaves(item));
     const lane = this.#lanes.get(live);
-    if (lane === undefined) return [];
-    const removed = lane.remove(which);
+    if (lane !== undefined) {
+      removed.push(...lane.remove(which));
+      this.#unline(lane);
+      this.#line(lane);
+    }
     this.#size -= removed.length;
-    this.#unline(lane);
-    this.#line(lane);
     return removed;
   }
 
@@ -78,7 +92,8 @@ export class MessageQueue {
    * Gives the messages of the next batch to `put`, one after the other, which answers whether it took the message. A run
    * whose message was not taken stays behind, in order. Undefined: nothing could go.
    */
-  take(put: (item: Item) => boolean): Weight | undefined {
+  take(put: (item: Item) => boolean): BatchKind | undefined {
+    if (this.#suspects.length > 0) return this.#takeSuspect(put);
     if (this.#lanes.size === 0 && this.#allFits()) return this.#takeAll(put);
     this.#sort();
     const turnOfHeavy = this.#light.size === 0 || this.#owedMs <= 0;
@@ -88,9 +103,22 @@ export class MessageQueue {
   }
 
   /** How long the thread had the batch that was taken last. */
-  took(weight: Weight, ms: number): void {
-    if (weight === 'heavy') this.#owedMs = ms;
-    else this.#owedMs -= ms;
+  took(kind: BatchKind, ms: number): void {
+    if (kind === 'heavy') this.#owedMs = ms;
+    else if (kind === 'light') this.#owedMs -= ms;
+  }
+
+  #takeSuspect(put: (item: Item) => boolean): BatchKind | undefined {
+    const waiting = new Set<Live>();
+    for (const [at, item] of this.#suspects.entries()) {
+      if (!waiting.has(item.live) && put(item)) {
+        this.#suspects.splice(at, 1);
+        this.#size--;
+        return 'suspect';
+      }
+      waiting.add(item.live);
+    }
+    return undefined;
   }
 
   #allFits(): boolean {
@@ -100,7 +128,7 @@ export class MessageQueue {
     return share <= 1;
   }
 
-  #takeAll(put: (item: Item) => boolean): Weight | undefined {
+  #takeAll(put: (item: Item) => boolean): BatchKind | undefined {
     const items = this.#fresh;
     this.#fresh = [];
     const before = this.#size;

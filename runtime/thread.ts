@@ -32,7 +32,7 @@ import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome } from './live.js';
 import { type Pool, ThreadDiedError } from './pool.js';
-import { MessageQueue, type Weight } from './queue.js';
+import { type BatchKind, MessageQueue } from './queue.js';
 import type { Effect } from './run.js';
 import { isStackTraceQuery } from './stack-trace.js';
 import { TurnTimes } from './turn-times.js';
@@ -72,7 +72,8 @@ interface Parts {
 
 interface SentBatch {
   no: number;
-  weight: Weight | undefined;
+  /** Undefined: nothing could go. */
+  kind: BatchKind | undefined;
   items: Item[];
   envelopes: Envelope[];
   /** Maps an envelope's place in the batch to its item: recoveries are put in between. */
@@ -85,8 +86,6 @@ export class Thread {
   readonly #parts: Parts;
   readonly #queue: MessageQueue;
   readonly #times: TurnTimes;
-  /** While finding out which message kills the thread: these go one at a time, before all else. */
-  #suspects: Item[] = [];
   /** All that has been enqueued or held and is not settled, and its size: what the limits of the queue are about (D8). */
   #messages = 0;
   #bytes = 0;
@@ -97,8 +96,8 @@ export class Thread {
   #durableBatch = 0;
   /** Batches whose frames are on their way to disk, oldest first. */
   readonly #writing: number[] = [];
-  /** Of these, the newest with a large message. */
-  #largeBatch = 0;
+  /** Bytes of large messages by batch, the newest batches only: some of these are under way (#waitsForDisk). */
+  readonly #largeBytes = new Map<number, number>();
   /** Newest batch with a message that is not large. */
   #smallBatch = 0;
   /** Counts commits that failed; a result computed before the last failure is worth nothing. */
@@ -124,7 +123,7 @@ export class Thread {
   }
 
   get queued(): number {
-    return this.#suspects.length + this.#queue.size;
+    return this.#queue.size;
   }
 
   get activeRuns(): number {
@@ -234,7 +233,7 @@ export class Thread {
     const { pool, clock, slot } = this.#parts;
     this.#phase = 'busy';
     const epoch = this.#epoch;
-    const { no, weight, items, envelopes, index } = this.#nextBatch();
+    const { no, kind, items, envelopes, index } = this.#nextBatch();
     if (items.length > 0) {
       try {
         const timed = this.#times.wanted;
@@ -243,7 +242,7 @@ export class Thread {
         this.#deathsInARow = 0;
         const result = unpackResult(bytes);
         this.#times.learn(items, result, clock.now() - now);
-        if (weight !== undefined) this.#queue.took(weight, result.ms);
+        if (kind !== undefined) this.#queue.took(kind, result.ms);
         if (epoch === this.#epoch) this.#receive(items, index, result);
         else this.#discard(items, this.#lastFailure);
       } catch (error) {
@@ -256,44 +255,22 @@ export class Thread {
     this.#phase = 'idle';
     this.#trim();
     if (this.queued === 0) for (const wake of this.#quiet.splice(0)) wake();
-    // Nothing could be sent: what is there waits for a commit, which will look again.
-    else if (items.length > 0) this.#schedule();
+    // Nothing could go: what is there waits for a commit, which will look again.
+    else if (kind !== undefined) this.#schedule();
   }
 
   /** The messages that can go now; those of a run that must wait stay behind, in order. */
   #nextBatch(): SentBatch {
-    const batch: SentBatch = {
-      no: this.#batchNo + 1,
-      weight: undefined,
-      items: [],
-      envelopes: [],
-      index: [],
-    };
+    const no = this.#batchNo + 1;
+    const batch: SentBatch = { no, kind: undefined, items: [], envelopes: [], index: [] };
     const put = (item: Item): boolean => {
-      if (this.#mustWait(item, batch.no)) return false;
+      if (this.#mustWait(item, no)) return false;
       this.#put(item, batch);
       return true;
     };
-    if (this.#suspects.length > 0) this.#nextSuspect(put);
-    else batch.weight = this.#queue.take(put);
-    if (batch.items.length > 0) this.#batchNo = batch.no;
+    batch.kind = this.#queue.take(put);
+    if (batch.items.length > 0) this.#batchNo = no;
     return batch;
-  }
-
-  #nextSuspect(put: (item: Item) => boolean): void {
-    const waiting = new Set<Live>();
-    const at = this.#suspects.findIndex((item) => {
-      if (!waiting.has(item.live) && put(item)) return true;
-      waiting.add(item.live);
-      return false;
-    });
-    if (at >= 0) this.#suspects.splice(at, 1);
-  }
-
-  /** Before all that waits for their runs. */
-  #goFirst(items: Item[]): void {
-    if (this.#suspects.length > 0) this.#suspects = items.concat(this.#suspects);
-    else this.#queue.unshift(items);
   }
 
   /** How much of a batch the message is expected to take: of its messages, its bytes or its time, whichever is most. */
@@ -307,12 +284,18 @@ export class Thread {
   }
 
   /**
-   * The disk takes what it is given in order, so a small message waits for the large ones before it: for one at most, if there
-   * are small ones about. A thread is faster than a disk and would put any number before it.
+   * The disk takes what it is given in order, so a small message waits for the large ones before it: for a batch of them at
+   * most, if there are small ones about. A thread is faster than a disk and would put any number before it.
    */
   #waitsForDisk({ bytes }: Item, no: number): boolean {
     if (bytes < LARGE_BYTES) return false;
-    return this.#isUnderWay(this.#largeBatch, no) && no - this.#smallBatch <= BATCHES_ABOUT;
+    let before = 0;
+    for (const [batch, large] of this.#largeBytes) {
+      if (this.#isUnderWay(batch, no)) before += large;
+      else this.#largeBytes.delete(batch);
+    }
+    if (no - this.#smallBatch > BATCHES_ABOUT) return false;
+    return before > 0 && before + bytes > this.#parts.limits.batchBytesMax;
   }
 
   /**
@@ -349,7 +332,8 @@ export class Thread {
     // A query may let a turn go first.
     if (envelope.kind !== 'drop') live.batch = batch.no;
     live.usedIn = batch.no;
-    if (item.bytes >= LARGE_BYTES) this.#largeBatch = batch.no;
+    if (item.bytes >= LARGE_BYTES)
+      this.#largeBytes.set(batch.no, (this.#largeBytes.get(batch.no) ?? 0) + item.bytes);
     else if (runsCode(envelope)) this.#smallBatch = batch.no;
     batch.items.push(item);
     batch.envelopes.push(envelope);
@@ -391,7 +375,7 @@ export class Thread {
       // A turn of this batch failed and took the activation along before the query was reached: it is asked again.
       const unreached =
         item.envelope.kind === 'query' && reply.kind === 'failure' && failed.has(item.envelope.runNo);
-      if (unreached) this.#goFirst([item]);
+      if (unreached) this.#queue.unshift([item]);
       else this.#settleAfter(reply.after, item, outcomeOf(reply));
     }
     for (const failure of result.failures) this.#turnFailed(failure, index, answered);
@@ -519,9 +503,7 @@ export class Thread {
       updates.push(item);
     }
     if (live.pending > 0) {
-      const isBehind = (item: Item) => item.live === live && isUpdate(item.envelope);
-      const behind = this.#suspects.filter(isBehind).concat(this.#queue.remove(live, isBehind));
-      this.#suspects = this.#suspects.filter((item) => !isBehind(item));
+      const behind = this.#queue.remove(live, ({ envelope }) => isUpdate(envelope));
       live.pending -= behind.length;
       updates.push(...behind);
     }
@@ -558,7 +540,7 @@ export class Thread {
 
   #forgetAll(): void {
     const drops = [...this.#active.values()].map((live) => this.#drop(live));
-    this.#goFirst(drops);
+    this.#queue.unshift(drops);
     this.#schedule();
   }
 
@@ -580,9 +562,9 @@ export class Thread {
     const offender = this.#offender(items, death);
     this.#deathsInARow++;
     const again = items.flatMap((item) => this.#again(item, offender, death));
-    if (offender === undefined) this.#suspects = again.concat(this.#suspects);
+    if (offender === undefined) this.#queue.suspect(again);
     // Takes what must wait out of the queue.
-    else this.#goFirst(this.#failOffender(items, offender, death).concat(again));
+    else this.#queue.unshift(this.#failOffender(items, offender, death).concat(again));
   }
 
   /** Nothing marked means that the thread died between turns; then messages are sent one at a time to find out. */

@@ -22,13 +22,13 @@ describe('message queue', () => {
   };
   function batch(queue: MessageQueue, stays: (item: Item) => boolean = () => false, ms = 1) {
     const names: string[] = [];
-    const weight = queue.take((item) => {
+    const kind = queue.take((item) => {
       if (stays(item)) return false;
       names.push(name(item));
       return true;
     });
-    if (weight !== undefined) queue.took(weight, ms);
-    return { weight, names };
+    if (kind !== undefined) queue.took(kind, ms);
+    return { kind, names };
   }
 
   it('fewer messages than a batch takes: all go', () => {
@@ -37,7 +37,7 @@ describe('message queue', () => {
     push(queue, 'b', 2);
     expect(batch(queue).names).to.have.members(['a0', 'a1', 'a2', 'b0', 'b1']);
     expect(queue.size).to.equal(0);
-    expect(batch(queue)).to.deep.equal({ weight: undefined, names: [] });
+    expect(batch(queue)).to.deep.equal({ kind: undefined, names: [] });
   });
 
   it('one run with far more than a batch, others with one each: these are all in the first batch', () => {
@@ -60,25 +60,25 @@ describe('message queue', () => {
     const queue = newQueue();
     push(queue, 'slow', 3, 10);
     push(queue, 'a', 1);
-    expect(batch(queue)).to.deep.equal({ weight: 'heavy', names: ['slow0'] });
+    expect(batch(queue)).to.deep.equal({ kind: 'heavy', names: ['slow0'] });
     push(queue, 'b', 1);
-    expect(batch(queue)).to.deep.equal({ weight: 'light', names: ['a0', 'b0'] });
-    expect(batch(queue)).to.deep.equal({ weight: 'heavy', names: ['slow1'] });
-    expect(batch(queue)).to.deep.equal({ weight: 'heavy', names: ['slow2'] });
+    expect(batch(queue)).to.deep.equal({ kind: 'light', names: ['a0', 'b0'] });
+    expect(batch(queue)).to.deep.equal({ kind: 'heavy', names: ['slow1'] });
+    expect(batch(queue)).to.deep.equal({ kind: 'heavy', names: ['slow2'] });
   });
 
   it('heavy and light ones without end: light ones get as much time, heavy ones are not starved', () => {
     const queue = newQueue();
     push(queue, 'slow', 5, 10);
     push(queue, 'hot', 1_000);
-    const weights = Array.from({ length: 24 }, () => {
+    const kinds = Array.from({ length: 24 }, () => {
       const names: string[] = [];
-      const weight = queue.take((item) => names.push(name(item)) > 0)!;
-      queue.took(weight, weight === 'heavy' ? 50 : 5);
-      return weight;
+      const kind = queue.take((item) => names.push(name(item)) > 0)!;
+      queue.took(kind, kind === 'heavy' ? 50 : 5);
+      return kind;
     });
-    expect(weights.filter((weight) => weight === 'heavy')).to.have.length(3);
-    expect(weights.slice(1, 11)).to.deep.equal(Array(10).fill('light'));
+    expect(kinds.filter((kind) => kind === 'heavy')).to.have.length(3);
+    expect(kinds.slice(1, 11)).to.deep.equal(Array(10).fill('light'));
   });
 
   it('several heavy runs: take turns', () => {
@@ -109,7 +109,7 @@ describe('message queue', () => {
     push(queue, 'a', 2);
     push(queue, 'b', 2);
     expect(batch(queue, (item) => name(item).startsWith('a')).names).to.deep.equal(['b0', 'b1']);
-    expect(batch(queue, () => true)).to.deep.equal({ weight: undefined, names: [] });
+    expect(batch(queue, () => true)).to.deep.equal({ kind: undefined, names: [] });
     expect(batch(queue).names).to.deep.equal(['a0', 'a1']);
   });
 
@@ -134,7 +134,27 @@ describe('message queue', () => {
     expect(odd.map(name)).to.deep.equal(['a1', 'a3']);
     expect(queue.remove('a' as unknown as Live, () => true)).to.have.length(2);
     expect(queue.size).to.equal(0);
-    expect(batch(queue).weight).to.equal(undefined);
+    expect(batch(queue).kind).to.equal(undefined);
+  });
+
+  it('suspects: go one at a time and before all else, what is put first meanwhile too, and each run in order', () => {
+    const queue = newQueue();
+    push(queue, 'b', 2);
+    queue.suspect([0, 1].flatMap((n) => ['a', 'b'].map((run) => asItem({ run, n: n - 9, cost: 0 }))));
+    expect(batch(queue, (item) => name(item).startsWith('a'))).to.deep.equal({
+      kind: 'suspect',
+      names: ['b-9'],
+    });
+    queue.unshift([asItem({ run: 'c', n: 0, cost: 0 })]);
+    const gone = queue.remove('a' as unknown as Live, (item) => name(item) === 'a-8');
+    expect(gone.map(name)).to.deep.equal(['a-8']);
+    expect([1, 2, 3, 4].map(() => batch(queue).names)).to.deep.equal([
+      ['c0'],
+      ['a-9'],
+      ['b-8'],
+      ['b0', 'b1'],
+    ]);
+    expect(queue.size).to.equal(0);
   });
 
   it('anything in any order: every message goes once, in the order of its run (D3)', () => {
