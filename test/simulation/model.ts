@@ -326,8 +326,6 @@ export class Model {
 
   /** Updates that must have ended by now, and which run has them. */
   due(execution: Execution): { runId: string; updateId: string }[] {
-    // Later than that its turns have been mended (simulation.ts), and what was due meanwhile comes after that.
-    if (execution.stumbles && this.now < execution.stumblesUntil) return [];
     return [...execution.runs].flatMap(([runId, run]) =>
       run === undefined || run.final
         ? []

@@ -289,13 +289,27 @@ class Simulation {
     this.#model.trouble(id, 'its turn fails for longer than it should');
   }
 
-  /** Waits until an update that is due has ended, in whatever way. */
+  /** Waits until an update that is due has ended, in whatever way, or cannot end yet because turns fail. */
   async #ended(id: string, runId: string, updateId: string): Promise<void> {
-    const lost = Symbol('lost');
-    const result = this.#test.client.getHandle(id, runId).getUpdateHandle(updateId).result();
-    const outcome = await Promise.race([result.then(noted, noted), later(PATIENCE_MS, lost)]);
-    if (outcome === lost)
-      this.#model.trouble(id, `update '${updateId}' of run ${runId} is due and does not end`);
+    const handle = this.#test.client.getHandle(id, runId);
+    let over = false;
+    const noteEnd = () => {
+      over = true;
+    };
+    handle.getUpdateHandle(updateId).result().then(noteEnd, noteEnd);
+    const end = performance.now() + PATIENCE_MS;
+    while (performance.now() < end) {
+      await later(1, undefined);
+      if (over || (await this.#mayFail(id))) return;
+    }
+    this.#model.trouble(id, `update '${updateId}' of run ${runId} is due and does not end`);
+  }
+
+  /** Whether its turn is failing, and will until the clock is turned. A signal that does it may be lost in a crash. */
+  async #mayFail(id: string): Promise<boolean> {
+    const { stumbles, stumblesUntil } = this.#model.execution(id);
+    if (!stumbles || this.#clock.now() >= stumblesUntil) return false;
+    return (await this.#test.client.getHandle(id).describe()).pendingTurn !== undefined;
   }
 
   async #latest(id: string): Promise<string | undefined> {
