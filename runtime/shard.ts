@@ -30,6 +30,7 @@ import {
   unpackEntry,
 } from '../codec/journal-entry.js';
 import { encodePayload } from '../codec/payload.js';
+import { elapsedMs } from './clock.js';
 import type { Sandbox } from './realm.js';
 import { compareCommands } from './replay.js';
 import { captureWaits } from './stack-capture.js';
@@ -74,6 +75,8 @@ interface Mailbox {
   at: number[];
 }
 
+type QueryEnvelope = Extract<Envelope, { kind: 'query' }>;
+
 export class Shard {
   readonly #sandbox: Sandbox;
   readonly #marker: TurnMarker;
@@ -89,7 +92,7 @@ export class Shard {
   #logs: WorkflowLog[] = [];
   #heap = 0;
   #replayMode: 'replay' | 'query' = 'replay';
-  #stopwatch = new Stopwatch(false);
+  #stopwatch = new Stopwatch();
   /** A query was answered since promise jobs were run last: it may have settled a promise that was there before. */
   #undrained = false;
 
@@ -100,7 +103,7 @@ export class Shard {
 
   run(batch: Batch): BatchResult {
     this.#batch = batch;
-    this.#stopwatch = new Stopwatch(batch.timed);
+    this.#stopwatch = new Stopwatch();
     this.#replies = [];
     this.#failures = [];
     this.#dropped = [];
@@ -150,7 +153,7 @@ export class Shard {
         return;
       }
       case 'query':
-        return this.#stopwatch.query(envelope.runNo, () => this.#query(envelope, at));
+        return this.#timedQuery(envelope, at);
       case 'recover':
         return this.#recover(envelope.runNo, envelope.frames);
       case 'retry':
@@ -231,7 +234,12 @@ export class Shard {
   // ----- turns -------------------------------------------------------------------------------------------------
 
   #timedTurn(mailbox: Mailbox): void {
-    this.#stopwatch.turn(mailbox.runNo, mailbox.inputs.length, () => this.#turn(mailbox));
+    const { runNo, inputs } = mailbox;
+    // A start or another trial is a message as well.
+    const messages = Math.max(1, inputs.length);
+    const begin = elapsedMs();
+    this.#turn(mailbox);
+    this.#stopwatch.note(runNo, messages, elapsedMs() - begin);
   }
 
   #turn(mailbox: Mailbox): void {
@@ -362,7 +370,14 @@ export class Shard {
 
   // ----- queries -----------------------------------------------------------------------------------------------
 
-  #query({ runNo, name, args, frames }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+  #timedQuery(query: QueryEnvelope, at: number): void {
+    if (!this.#batch.timed) return this.#query(query, at);
+    const begin = elapsedMs();
+    this.#query(query, at);
+    this.#stopwatch.note(query.runNo, 1, elapsedMs() - begin);
+  }
+
+  #query({ runNo, name, args, frames }: QueryEnvelope, at: number): void {
     if (frames !== undefined) return this.#stacks(runNo, frames, at);
     this.#catchUp(runNo);
     const actor = this.#actors.get(runNo);

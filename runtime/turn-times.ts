@@ -1,23 +1,27 @@
 /**
- * How long messages of a run take in their thread, learnt from what those before them took.
+ * How long messages take in their thread, learnt from what those before them took.
  *
- * Owns: what is expected of runs and, for runs of which nothing is known yet, of their workflow type; when the thread is asked
- * to take the time of queries too. Does not own: taking the time (stopwatch.ts), what follows from it (queue.ts, thread.ts).
+ * Owns: what is expected of a message: of its run where that was slow, of a run of which nothing is known where those of its
+ * workflow type were slow at first, and of any message on the average; when the thread is asked to take the time of queries too.
+ * Does not own: taking the time (stopwatch.ts), what follows from it (queue.ts, thread.ts).
  *
- *   observed once --> suspected --observed again--> expected --each faster batch--> half of the way down
+ *   slow once --> suspected --slow again--> expected --each faster batch--> half of the way down
  *
  * Once is not enough, because the garbage of all is collected in somebody's turn. What is expected falls slowly: a run that is
  * slow now and then is taken for slow. Nothing here is durable or part of what workflows see.
  *
- * That a batch took long is seen on the runtime's clock as well as on the thread's (the former also counts what the host did).
- * Which messages share a turn depends on these times, and under a clock that stands still it depends on nothing but the messages:
- * tests that compare two executions rely on it.
+ * How long a batch took is seen on the runtime's clock as well as on the thread's, and the shorter time counts. Which messages share
+ * a turn depends on these times, and under a clock that stands still it depends on nothing but the messages: tests that compare
+ * two executions rely on it.
  */
 import type { BatchResult } from '../codec/envelope.js';
 import type { Item, Live } from './live.js';
 
 /** Expectations below this are none, ms. */
 const LEAST_MS = 0.1;
+/** The average is that of about so many batches, each of at least so many messages: a few say little about one. */
+const AVERAGED_BATCHES = 16;
+const AVERAGED_MESSAGES = 16;
 /** After a batch that took long, the time of queries is taken for so many. */
 const TIMED_BATCHES = 16;
 /** Runs that are watched at once. Of one that is left out nothing is known any more; its type may still tell. */
@@ -33,6 +37,8 @@ export interface Expectation {
 export class TurnTimes {
   readonly #batchMsMax: number;
   readonly #ofType = new Map<string, Expectation>();
+  /** Of messages that are not slow by themselves, ms. */
+  #averageMs = 0;
   #timed = 0;
   /** Runs that are expected or suspected to be slow, the longest watched first: without any there is nothing to look at. */
   readonly #watched = new Set<Live>();
@@ -43,8 +49,9 @@ export class TurnTimes {
 
   /** What one message of the run is expected to take, ms. */
   of({ expectation, run }: Live): number {
-    if (expectation !== undefined) return expectation.ms;
-    return this.#ofType.size === 0 ? 0 : (this.#ofType.get(run.info.workflowType)?.ms ?? 0);
+    const known =
+      expectation ?? (this.#ofType.size === 0 ? undefined : this.#ofType.get(run.info.workflowType));
+    return known === undefined ? this.#averageMs : Math.max(known.ms, this.#averageMs);
   }
 
   /** Whether the next batch is to say how long queries took. */
@@ -52,27 +59,63 @@ export class TurnTimes {
     return this.#timed > 0;
   }
 
+  /** How many runs are watched. */
+  get watched(): number {
+    return this.#watched.size;
+  }
+
   /** @param elapsedMs from sending the batch to its result, on the runtime's clock */
   learn(items: readonly Item[], { ms, times }: BatchResult, elapsedMs: number): void {
-    const long = elapsedMs >= this.#batchMsMax && ms >= this.#batchMsMax;
+    const spent = Math.min(ms, elapsedMs);
+    const long = spent >= this.#batchMsMax;
     if (this.#timed > 0) this.#timed--;
     if (long) this.#timed = TIMED_BATCHES;
-    if (!long && this.#watched.size === 0) return;
-    const taken = new Map(times.map(({ runNo, ms, messages }) => [runNo, ms / Math.max(1, messages)]));
+    this.#noteAverage(items.length, spent, times);
+    if (long || this.#watched.size > 0 || this.#ofType.size > 0) this.#noteRuns(items, times, long);
+  }
+
+  #noteAverage(messages: number, ms: number, slow: BatchResult['times']): void {
+    let others = messages;
+    let othersMs = ms;
+    for (const time of slow) {
+      others -= time.messages;
+      othersMs -= time.ms;
+    }
+    if (others < AVERAGED_MESSAGES) return;
+    this.#averageMs += (Math.max(0, othersMs) / others - this.#averageMs) / AVERAGED_BATCHES;
+  }
+
+  #noteRuns(items: readonly Item[], times: BatchResult['times'], long: boolean): void {
+    const taken = new Map(times.map(({ runNo, ms, messages }) => [runNo, ms / messages]));
+    const quickest = new Map<string, number>();
     for (const live of new Set(items.map((item) => item.live))) {
-      const observed = taken.get(live.run.runNo) ?? 0;
-      if (this.#watched.has(live) || (long && observed > 0)) this.#note(live, observed);
+      const { runNo, info } = live.run;
+      const observed = taken.get(runNo) ?? 0;
+      if (live.expectation === undefined) {
+        const least = quickest.get(info.workflowType) ?? Number.POSITIVE_INFINITY;
+        quickest.set(info.workflowType, Math.min(observed, least));
+      }
+      if (live.expectation !== undefined || (long && observed > 0)) this.#noteRun(live, observed);
+    }
+    for (const [type, observed] of quickest) this.#noteType(type, observed, long);
+  }
+
+  #noteRun(live: Live, observed: number): void {
+    live.expectation = after(live.expectation, observed);
+    if (live.expectation.suspectedMs > 0) this.#watch(live);
+    else {
+      live.expectation = undefined;
+      this.#watched.delete(live);
     }
   }
 
-  #note(live: Live, observed: number): void {
-    const { workflowType } = live.run.info;
-    live.expectation = after(live.expectation, observed);
-    if (live.expectation.suspectedMs > 0) this.#watch(live);
-    else this.#watched.delete(live);
-    const ofType = after(this.#ofType.get(workflowType), observed);
-    if (ofType.suspectedMs > 0) this.#ofType.set(workflowType, ofType);
-    else this.#ofType.delete(workflowType);
+  /** @param observed of the quickest in the batch of those of which nothing was known */
+  #noteType(type: string, observed: number, long: boolean): void {
+    const known = this.#ofType.get(type);
+    if (known === undefined && !(long && observed > 0)) return;
+    const expectation = after(known, observed);
+    if (expectation.suspectedMs > 0) this.#ofType.set(type, expectation);
+    else this.#ofType.delete(type);
   }
 
   /** Most runs that were slow once are never heard of again, so there is a bound (D8). */
@@ -84,11 +127,6 @@ export class TurnTimes {
       this.#watched.delete(first);
       return;
     }
-  }
-
-  /** How many runs are watched. */
-  get watched(): number {
-    return this.#watched.size;
   }
 }
 

@@ -61,6 +61,40 @@ describe('turn times', () => {
     expect(times.of(newRun(4, 'quick'))).to.equal(0);
   });
 
+  it('a slow run of a type whose others are quick: these are not expected to be slow', () => {
+    const times = new TurnTimes(LONG_MS);
+    const [slow, quick] = [newRun(1), newRun(2)];
+    learn(times, [slow, quick], 50, [took(1, 50)]);
+    for (let batch = 0; batch < 4; batch++) learn(times, [slow], 50, [took(1, 50)]);
+    expect(times.of(slow)).to.equal(50);
+    expect(times.of(quick)).to.equal(0);
+    expect(times.of(newRun(3))).to.equal(0);
+  });
+
+  it('a type whose runs were slow at first and are not any more: expected to be quick again', () => {
+    const times = new TurnTimes(LONG_MS);
+    for (const no of [1, 2]) learn(times, [newRun(no)], 50, [took(no, 50)]);
+    for (let no = 3; no < 20; no++) learn(times, [newRun(no)], 0);
+    expect(times.of(newRun(20))).to.equal(0);
+  });
+
+  it('many messages that each take a little: expected to take what they do on the average, slow ones left out', () => {
+    const times = new TurnTimes(LONG_MS);
+    const runs = Array.from({ length: 100 }, (_, no) => newRun(no));
+    for (let batch = 0; batch < 200; batch++) learn(times, runs, 49.6 + 50, [took(1, 50)]);
+    expect(times.of(runs[0]!)).to.be.closeTo(49.6 / 99, 0.01);
+    expect(times.of(runs[1]!)).to.equal(50);
+    expect(times.of(newRun(1_000))).to.be.closeTo(49.6 / 99, 0.01);
+    for (let batch = 0; batch < 200; batch++) learn(times, runs, 0);
+    expect(times.of(runs[0]!)).to.be.below(0.001);
+  });
+
+  it('few messages at a time: say nothing about the average', () => {
+    const times = new TurnTimes(LONG_MS);
+    for (let batch = 0; batch < 200; batch++) learn(times, [newRun(1), newRun(2)], 4);
+    expect(times.of(newRun(3))).to.equal(0);
+  });
+
   it('very many runs that are slow once and never come again: a bounded number is kept', () => {
     const times = new TurnTimes(LONG_MS);
     const first = newRun(1);
