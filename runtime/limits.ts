@@ -22,7 +22,7 @@ export interface Limits {
   batchMessagesMax: number;
   /** Bytes of messages in one batch; a message that has as many goes by itself. Others wait for it to be moved and written. (thread.ts) */
   batchBytesMax: number;
-  /** Time that the messages of one batch are expected to take, ms; one that is expected to take as long goes by itself. (thread.ts, turn-times.ts) */
+  /** Time that the messages of one batch are expected to take, ms; one that is expected to take as long goes by itself. Up to twenty times as long while the host is busy. (turn-times.ts) */
   batchMsMax: number;
   /** Activations that a thread keeps in memory. The least recently used leave memory. (thread.ts) */
   activationsPerThreadMax: number;

@@ -26,7 +26,7 @@ import {
   type TurnFailureCause,
   unpackEntry,
 } from '../codec/journal-entry.js';
-import type { Clock } from './clock.js';
+import { type Clock, elapsedMs } from './clock.js';
 import type { Committer } from './committer.js';
 import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
@@ -90,6 +90,8 @@ export class Thread {
   #messages = 0;
   #bytes = 0;
   #phase: Phase = 'idle';
+  /** When the thread would have been free for the next batch if nothing but its work took time; undefined: there was none to send. */
+  #freeAt: number | undefined;
   #scheduled = false;
   #batchNo = 0;
   /** Newest batch whose frames are durable, or that had none. */
@@ -233,6 +235,9 @@ export class Thread {
     const { pool, clock, slot } = this.#parts;
     this.#phase = 'busy';
     const epoch = this.#epoch;
+    const begin = elapsedMs();
+    if (this.#freeAt !== undefined) this.#times.learnWait(begin - this.#freeAt);
+    this.#freeAt = undefined;
     const { no, kind, items, envelopes, index } = this.#nextBatch();
     if (items.length > 0) {
       try {
@@ -243,6 +248,7 @@ export class Thread {
         const result = unpackResult(bytes);
         this.#times.learn(items, result, clock.now() - now);
         if (kind !== undefined) this.#queue.took(kind, result.ms);
+        if (this.queued > 0) this.#freeAt = begin + result.ms;
         if (epoch === this.#epoch) this.#receive(items, index, result);
         else this.#discard(items, this.#lastFailure);
       } catch (error) {
@@ -275,12 +281,12 @@ export class Thread {
 
   /** How much of a batch the message is expected to take: of its messages, its bytes or its time, whichever is most. */
   #share(item: Item): number {
-    const { batchMessagesMax, batchBytesMax, batchMsMax } = this.#parts.limits;
+    const { batchMessagesMax, batchBytesMax } = this.#parts.limits;
     const { live, envelope, bytes } = item;
     // A replay takes time as well, and more of it the longer the history is.
     const moved = !live.active && needsActivation(envelope) ? bytes + live.run.bytes : bytes;
     const ms = runsCode(envelope) ? this.#times.of(live) : 0;
-    return Math.max(1 / batchMessagesMax, moved / batchBytesMax, ms / batchMsMax);
+    return Math.max(1 / batchMessagesMax, moved / batchBytesMax, ms / this.#times.batchMs);
   }
 
   /**

@@ -1,7 +1,7 @@
 /**
  * How long messages take in their thread, learnt from what those before them took.
  *
- * Owns: what is expected of a message: of its run where that was slow, of a run of which nothing is known where those of its
+ * Owns: how long a batch should take, and what is expected of a message: of its run where that was slow, of a run of which nothing is known where those of its
  * workflow type were slow at first, and of any message on the average; when the thread is asked to take the time of queries too.
  * Does not own: taking the time (stopwatch.ts), what follows from it (queue.ts, thread.ts).
  *
@@ -9,6 +9,9 @@
  *
  * Once is not enough, because the garbage of all is collected in somebody's turn. What is expected falls slowly: a run that is
  * slow now and then is taken for slow. Nothing here is durable or part of what workflows see.
+ *
+ * A batch should be short, so that who comes next waits little. But between two batches the thread waits for the host: shorter than a
+ * multiple of that wait, and a thread that is short of time would stand still for much of it. So a busy host makes batches longer.
  *
  * How long a batch took is seen on the runtime's clock as well as on the thread's, and the shorter time counts. Which messages share
  * a turn depends on these times, and under a clock that stands still it depends on nothing but the messages: tests that compare
@@ -22,6 +25,9 @@ const LEAST_MS = 0.1;
 /** The average is that of about so many batches, each of at least so many messages: a few say little about one. */
 const AVERAGED_BATCHES = 16;
 const AVERAGED_MESSAGES = 16;
+/** A batch should take so many times what the thread waits between two, and at most so many times the limit. */
+const WAITS_PER_BATCH = 16;
+const LONGER_MOST = 20;
 /** After a batch that took long, the time of queries is taken for so many. */
 const TIMED_BATCHES = 16;
 /** Runs that are watched at once. Of one that is left out nothing is known any more; its type may still tell. */
@@ -39,6 +45,8 @@ export class TurnTimes {
   readonly #ofType = new Map<string, Expectation>();
   /** Of messages that are not slow by themselves, ms. */
   #averageMs = 0;
+  /** Of the thread, for the next batch when there was one to send. */
+  #waitMs = 0;
   #timed = 0;
   /** Runs that are expected or suspected to be slow, the longest watched first: without any there is nothing to look at. */
   readonly #watched = new Set<Live>();
@@ -52,6 +60,19 @@ export class TurnTimes {
     const known =
       expectation ?? (this.#ofType.size === 0 ? undefined : this.#ofType.get(run.info.workflowType));
     return known === undefined ? this.#averageMs : Math.max(known.ms, this.#averageMs);
+  }
+
+  /** How long a batch should take, ms. */
+  get batchMs(): number {
+    return Math.min(
+      Math.max(this.#batchMsMax, WAITS_PER_BATCH * this.#waitMs),
+      LONGER_MOST * this.#batchMsMax,
+    );
+  }
+
+  /** The thread waited so long for a batch, ms, though there was one to send. */
+  learnWait(ms: number): void {
+    this.#waitMs += (Math.max(0, ms) - this.#waitMs) / AVERAGED_BATCHES;
   }
 
   /** Whether the next batch is to say how long queries took. */

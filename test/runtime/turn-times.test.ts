@@ -95,6 +95,18 @@ describe('turn times', () => {
     expect(times.of(newRun(3))).to.equal(0);
   });
 
+  it('a host that lets the thread wait: batches are longer, within bounds; and short again when it does not', () => {
+    const times = new TurnTimes(LONG_MS);
+    const wait = (ms: number) => {
+      for (let batch = 0; batch < 200; batch++) times.learnWait(ms);
+      return times.batchMs;
+    };
+    expect(wait(0.1)).to.equal(LONG_MS);
+    expect(wait(1)).to.be.within(2 * LONG_MS, 4 * LONG_MS);
+    expect(wait(100)).to.equal(20 * LONG_MS);
+    expect(wait(-0.1)).to.equal(LONG_MS);
+  });
+
   it('very many runs that are slow once and never come again: a bounded number is kept', () => {
     const times = new TurnTimes(LONG_MS);
     const first = newRun(1);
