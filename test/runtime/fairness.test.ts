@@ -24,8 +24,8 @@ describe('fairness', () => {
     opened.push(made);
     return made.test;
   }
-  /** Makes the calls in this order, without awaiting; how many had been acknowledged before the last one. */
-  async function before(calls: readonly (() => Promise<unknown>)[]): Promise<number> {
+  /** Makes the calls in this order, without awaiting; how many had been answered before the last one. */
+  async function heardBeforeLast(calls: readonly (() => Promise<unknown>)[]): Promise<number> {
     const heard: number[] = [];
     await Promise.all(calls.map((call, n) => call().then(() => heard.push(n))));
     return heard.indexOf(calls.length - 1);
@@ -43,7 +43,7 @@ describe('fairness', () => {
     const test = await open();
     const [busy, quiet] = [await slow(test), await test.start('collector')];
     const compute = () => busy.signal('compute', ROUNDS);
-    expect(await before([...times(8, compute), () => quiet.signal('add', 1)])).to.be.at.most(1);
+    expect(await heardBeforeLast([...times(8, compute), () => quiet.signal('add', 1)])).to.be.at.most(1);
   });
 
   it('another execution of a workflow whose turns took long twice: is taken for slow before it was', async () => {
@@ -51,14 +51,14 @@ describe('fairness', () => {
     for (let n = 0; n < 2; n++) await slow(test);
     const [busy, quiet] = [await test.start('computes'), await test.start('collector')];
     const compute = () => busy.signal('compute', ROUNDS);
-    expect(await before([...times(8, compute), () => quiet.signal('add', 1)])).to.be.at.most(1);
+    expect(await heardBeforeLast([...times(8, compute), () => quiet.signal('add', 1)])).to.be.at.most(1);
   });
 
   it('large messages: a small one to another execution waits for one of them at most', async () => {
     const test = await open();
     const [busy, quiet] = [await test.start('collector'), await test.start('collector')];
     const large = () => busy.signal('add', LARGE);
-    expect(await before([...times(8, large), () => quiet.signal('add', 1)])).to.be.at.most(1);
+    expect(await heardBeforeLast([...times(8, large), () => quiet.signal('add', 1)])).to.be.at.most(1);
   });
 
   it('large messages faster than the disk: a small one does not share its write with all of them', async () => {
@@ -86,14 +86,14 @@ describe('fairness', () => {
     const test = await open({ batchMessagesMax: 16 });
     const [busy, quiet] = [await test.start('collector'), await test.start('collector')];
     const add = () => busy.signal('add', 1);
-    expect(await before([...times(1_000, add), () => quiet.signal('add', 1)])).to.be.below(16);
+    expect(await heardBeforeLast([...times(1_000, add), () => quiet.signal('add', 1)])).to.be.below(16);
   });
 
   it('short turns and small messages: travel together', async () => {
     const test = await open();
     const [busy, quiet] = [await test.start('collector'), await test.start('collector')];
     const add = () => busy.signal('add', 1);
-    expect(await before([...times(100, add), () => quiet.signal('add', 1)])).to.equal(100);
+    expect(await heardBeforeLast([...times(100, add), () => quiet.signal('add', 1)])).to.equal(100);
   });
 });
 
