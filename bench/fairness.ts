@@ -7,14 +7,14 @@
  * The quiet ones get signals and queries at a moderate fixed rate, and latencies count from the time a call was due (open-loop.ts).
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { WorkflowHandle } from '../runtime/client/index.js';
 import type { Runtime } from '../runtime/index.js';
 import { type Bench, EXECUTIONS, type Handle, openRuntime, startCounters, type Workload } from './bench.js';
+import { roundsFor } from './burn.js';
 import { figuresOf } from './figure.js';
 import { collectGarbage } from './garbage.js';
 import { openLoop, percentile } from './open-loop.js';
 import type { Row } from './report.js';
-import { add, type burner, increment, note, type notes, total } from './workflows.js';
+import { add, type burner, note, type notes, total } from './workflows.js';
 
 /** Signals a second to all quiet executions together, and as many queries. */
 const RATE = 500;
@@ -23,7 +23,10 @@ const RATIO_MAX = 3;
 /** Long enough for a p99 of some thousand calls. */
 const MEASURE_MS = { quick: 2_000, full: 5_000 };
 const SETTLE_MS = 500;
+const WARMUP_MS = 2_000;
 const HOT_SENDERS = 256;
+/** More than a batch takes: these never see an empty queue. */
+const FLOOD_SENDERS = 20_000;
 const SLOW_SENDERS = 4;
 const SLOW_MS = 50;
 const LARGE_SENDERS = 4;
@@ -40,16 +43,16 @@ interface Neighbour {
   senders: number;
 }
 
-const hot: Neighbour = {
-  what: `one hot execution, ${HOT_SENDERS} senders`,
+const hot = (senders: number): Neighbour => ({
+  what: `one hot execution, ${senders.toLocaleString('en-US')} senders`,
   did: 'signals to the hot one',
-  most: RATIO_MAX,
-  senders: HOT_SENDERS,
+  most: senders === HOT_SENDERS ? RATIO_MAX : undefined,
+  senders,
   async begin(runtime, name) {
     const [handle] = await startCounters(runtime, [name]);
     return () => handle!.signal(add, 1);
   },
-};
+});
 
 const slow: Neighbour = {
   what: `a workflow that computes for ${SLOW_MS} ms a signal, ${SLOW_SENDERS} senders`,
@@ -75,7 +78,7 @@ const large: Neighbour = {
   },
 };
 
-const NEIGHBOURS = [hot, slow, large];
+const NEIGHBOURS = [hot(HOT_SENDERS), hot(FLOOD_SENDERS), slow, large];
 
 export const fairness: Workload = {
   name: 'fairness',
@@ -99,7 +102,7 @@ async function compare(bench: Bench, neighbour: Neighbour): Promise<Row[]> {
     const alone: Quiet[] = [];
     const beside: Quiet[] = [];
     const did: number[] = [];
-    await quiet(handles, SETTLE_MS);
+    await quiet(handles, WARMUP_MS);
     await load(neighbour, call, () => quiet(handles, SETTLE_MS));
     while (alone.length < bench.pace.repetitions) {
       collectGarbage();
@@ -173,15 +176,4 @@ function rowsOf({ what, did, most }: Neighbour, alone: Quiet[], beside: Quiet[],
   }
   rows.push(figure(`meanwhile: ${did}`, rates, 'per second'));
   return rows;
-}
-
-/** How many rounds of the burner's loop take that long, once the loop is compiled. */
-async function roundsFor(handle: WorkflowHandle<typeof burner>, ms: number): Promise<number> {
-  let rounds = 1_000_000;
-  for (let tries = 0; tries < 5; tries++) {
-    const begun = performance.now();
-    await handle.executeUpdate(increment, { args: [rounds] });
-    rounds = Math.round((rounds * ms) / (performance.now() - begun));
-  }
-  return rounds;
 }

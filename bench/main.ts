@@ -27,6 +27,7 @@ import { longrun } from './longrun.js';
 import { machine } from './machine.js';
 import { FULL, QUICK } from './measure.js';
 import { memory } from './memory.js';
+import { overload } from './overload.js';
 import { profileStages } from './profile.js';
 import { query } from './query.js';
 import { recovery } from './recovery.js';
@@ -47,6 +48,7 @@ const WORKLOADS: readonly Workload[] = [
   memory,
   threads,
   fairness,
+  overload,
   scale,
   growth,
   disk,

@@ -39,7 +39,7 @@ export interface FigureRow {
   workload: string;
   what: string;
   value: Spread;
-  unit: 'ms' | 'us' | 'MiB' | 'bytes' | 'per second' | 'x';
+  unit: 'ms' | 'us' | 'MiB' | 'bytes' | 'per second' | 'x' | '%';
   most: number | undefined;
 }
 

@@ -70,16 +70,20 @@ export async function page(lines: number): Promise<number> {
   return written;
 }
 
-/** A counter whose handler computes for as long as it is told. */
+/** Its handlers compute for as long as they are told. */
 export async function burner(): Promise<void> {
+  let handled = 0;
   let sum = 0;
-  wf.setHandler(add, (rounds) => {
-    sum += burn(rounds);
-  });
-  wf.setHandler(increment, (rounds) => {
+  const work = (rounds: number): number => {
+    handled += 1;
     sum += burn(rounds);
     return sum;
+  };
+  wf.setHandler(add, (rounds) => {
+    work(rounds);
   });
+  wf.setHandler(increment, work);
+  wf.setHandler(total, () => handled);
   await wf.condition(() => false);
 }
 

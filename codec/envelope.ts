@@ -8,7 +8,7 @@ import type { Failure } from './failure.js';
 import type { Input, JournalEntry, Payload, StartInfo, TurnFailureCause } from './journal-entry.js';
 import { ByteReader, ByteWriter } from './packed/bytes.js';
 import { entry, failure, input, startInfo, turnFailureCause } from './packed/entry.js';
-import { bytes, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
+import { bytes, flag, list, number, oneOf, struct, text, uint, variant } from './packed/schema.js';
 
 /** A message with its address. Envelopes of one run are handled in the order of the batch (D3). */
 export type Envelope =
@@ -37,6 +37,8 @@ export interface Batch {
   no: number;
   /** Epoch ms: the time of every turn of this batch. */
   now: number;
+  /** The result is to say how long queries took too, not only turns. */
+  timed: boolean;
   envelopes: Envelope[];
 }
 
@@ -76,6 +78,17 @@ export interface BatchResult {
   logs: WorkflowLog[];
   /** Bytes of heap the thread uses, for passivation by bytes. */
   heapBytes: number;
+  /** How long the batch took, ms. */
+  ms: number;
+  /** Runs whose messages took any time to speak of. */
+  times: RunTime[];
+}
+
+/** How long the messages of one run took in a batch. */
+export interface RunTime {
+  runNo: number;
+  ms: number;
+  messages: number;
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -86,6 +99,7 @@ const inputs = list(input);
 const batch = struct<Batch>({
   no: uint,
   now: number,
+  timed: flag,
   envelopes: list(
     variant<Envelope, 'kind'>('kind', {
       start: [0, { info: startInfo, inputs }],
@@ -119,6 +133,8 @@ const result = struct<Omit<BatchResult, 'journal'>>({
     }),
   ),
   heapBytes: number,
+  ms: number,
+  times: list(struct<RunTime>({ runNo: uint, ms: number, messages: uint })),
 });
 
 const writer = new ByteWriter();

@@ -22,3 +22,8 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** For how long something took: ms since some moment, whatever is done to the system's time meanwhile. */
+export function elapsedMs(): number {
+  return performance.now();
+}

@@ -52,9 +52,10 @@ import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
 import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
-import type { Item, Live, Outcome, UpdateCall } from './live.js';
+import { ENVELOPE_BYTES, type Item, type Live, type Outcome, type UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
 import type { Namespaces } from './namespaces.js';
+import { PatientService, type Slots } from './patient.js';
 import type { Pool } from './pool.js';
 import { Retention } from './retention.js';
 import type { Effect } from './run.js';
@@ -75,11 +76,11 @@ import { isStackTraceQuery, type StackTraces } from './stack-trace.js';
 import type { Store } from './store/store.js';
 import { Thread, type ThreadHost } from './thread.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
+import { WaitingRoom } from './waiting-room.js';
 import { type Watch, Watches, type WatchRequest } from './watch.js';
 
 /** How soon something that a failed commit undid is tried again, ms. */
 const REDELIVER_MS = 250;
-const ENVELOPE_BYTES = 64;
 const DEFAULT_TASK_TIMEOUT_MS = 10_000;
 
 export interface HostParts {
@@ -95,7 +96,7 @@ export interface HostParts {
   stackTraces: StackTraces;
 }
 
-export class Host implements WorkflowService, ThreadHost, DeliveryHost {
+export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   readonly #parts: HostParts;
   readonly #runs: Runs;
   readonly #committer: Committer;
@@ -106,6 +107,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   readonly #deliveries: Deliveries;
   readonly #watches: Watches;
   readonly #retention: Retention;
+  readonly #waiting: WaitingRoom;
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -128,6 +130,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       { length: parts.threads },
       (_, slot) => new Thread({ slot, pool, committer: this.#committer, clock, limits, host: this }),
     );
+    const hasRoom = (slot: number, bytes: number) => this.#threads[slot]!.limitAgainst(bytes) === undefined;
+    this.#waiting = new WaitingRoom({ threads: parts.threads, hasRoom }, limits);
     this.#agenda = new Agenda({
       clock,
       store,
@@ -775,12 +779,32 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
     return live;
   }
 
+  patient(): WorkflowService {
+    return new PatientService(this, this.#waiting, this);
+  }
+
+  slotOf({ namespace, workflowId, runId }: Target): number | undefined {
+    const live = runId === undefined ? this.#runs.latest(namespace, workflowId) : this.#runs.byRunId(runId);
+    return live && this.#threadOf(live.run.runNo).slot;
+  }
+
+  slotOfStart({ namespace, workflowId, conflictPolicy }: StartRequest): number {
+    const existing = this.#runs.latest(namespace, workflowId);
+    const goesToIt = existing !== undefined && !existing.run.closed && conflictPolicy !== 'FAIL';
+    return this.#threadOf(goesToIt ? existing.run.runNo : this.#runs.lastNo + 1).slot;
+  }
+
+  roomMade(slot: number): void {
+    this.#waiting.roomMade(slot);
+  }
+
   #threadOf(runNo: number): Thread {
     return this.#threads[runNo % this.#threads.length]!;
   }
 
   #requireRoom(thread: Thread, bytes: number): void {
-    const limit = thread.limitAgainst(bytes);
+    const promised = this.#waiting.isPromised(thread.slot) ? 'queuedMessagesMax' : undefined;
+    const limit = thread.limitAgainst(bytes) ?? promised;
     if (limit === undefined) return;
     const text = `Too many messages wait for a workflow thread or for the disk (limits.${limit}: ${this.#parts.limits[limit]}).`;
     throw new RpcError(
@@ -1110,6 +1134,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
       timersDueSoon: this.#agenda.size,
       activitiesRunning: this.#activities.running,
       activitiesWaiting: this.#activities.waiting,
+      callsWaiting: this.#waiting.size,
       watches: this.#watches.size,
       runsRemoved: this.#retention.removed,
     };
@@ -1118,6 +1143,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost {
   /** Stops taking calls, lets turns under way finish and commits them. */
   async drain(): Promise<void> {
     this.#closing = true;
+    this.#waiting.close(closed);
     this.#agenda.close();
     await this.#retention.close();
     await this.#activities.close();

@@ -14,10 +14,16 @@ export interface Limits {
   queuedMessagesMax: number;
   /** Bytes of messages that may wait for one thread or for their commit. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
   queuedBytesMax: number;
+  /** Calls that may wait until there is room (`whenFull: 'wait'`). More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
+  waitingMessagesMax: number;
+  /** Bytes of the messages of such calls. More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
+  waitingBytesMax: number;
   /** Messages in one batch; bounds how long a batch keeps its thread. (thread.ts) */
   batchMessagesMax: number;
-  /** Bytes of messages in one batch. (thread.ts) */
+  /** Bytes of messages in one batch; a message that has as many goes by itself. Others wait for it to be moved and written. (thread.ts) */
   batchBytesMax: number;
+  /** Time that the messages of one batch are expected to take, ms; one that is expected to take as long goes by itself. Up to twenty times as long while the host is busy. (turn-times.ts) */
+  batchMsMax: number;
   /** Activations that a thread keeps in memory. The least recently used leave memory. (thread.ts) */
   activationsPerThreadMax: number;
   /** Heap of a thread, bytes. Above it activations leave memory, least recently used first. (thread.ts) */
@@ -56,8 +62,11 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   payloadBytesMax: 2 * MiB,
   queuedMessagesMax: 100_000,
   queuedBytesMax: 64 * MiB,
+  waitingMessagesMax: 100_000,
+  waitingBytesMax: 64 * MiB,
   batchMessagesMax: 1_024,
-  batchBytesMax: 1 * MiB,
+  batchBytesMax: MiB / 4,
+  batchMsMax: 5,
   activationsPerThreadMax: 10_000,
   heapBytesPerThreadMax: 512 * MiB,
   heapBytesPerThreadHard: 1_536 * MiB,

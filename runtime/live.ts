@@ -10,6 +10,7 @@ import type { Payload } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
 import { SparseMap, SparseSet } from './sparse.js';
+import type { Expectation } from './turn-times.js';
 import type { Topic } from './watch.js';
 
 /** What became of one envelope. */
@@ -21,6 +22,9 @@ export type Outcome =
   | { kind: 'closed' }
   /** It had no effect and may be sent again. */
   | { kind: 'error'; error: Error };
+
+/** What a message counts for the limits beside its arguments. */
+export const ENVELOPE_BYTES = 64;
 
 /** An envelope on its way to a thread, and who wants to know what became of it. */
 export interface Item {
@@ -75,6 +79,8 @@ export class Live {
   endBatch = 0;
   /** Items queued or in flight; a run with any is not passivated. */
   pending = 0;
+  /** What one message is expected to take in the thread; undefined as long as nothing was slow there (turn-times.ts). */
+  expectation: Expectation | undefined;
   /** Failed attempts of the turn at hand; undefined while turns succeed. */
   retry: TurnRetry | undefined;
   /** The turn that was put off is under way, or has been tried: from now on messages go straight to it. */

@@ -102,16 +102,20 @@ export class DeclaredNamespaces implements WorkflowService {
     this.#namespaces = namespaces;
   }
 
-  start(request: StartRequest) {
-    return this.#refused(request) ?? this.#service.start(request);
+  patient(): WorkflowService {
+    return new DeclaredNamespaces(this.#service.patient(), this.#namespaces);
   }
 
-  signal(target: Target, input: SignalInput) {
-    return this.#refused(target) ?? this.#service.signal(target, input);
+  start(request: StartRequest, onGivenUp?: OnGivenUp) {
+    return this.#refused(request) ?? this.#service.start(request, onGivenUp);
   }
 
-  query(target: Target, name: string, args: Payload, reject: QueryReject) {
-    return this.#refused(target) ?? this.#service.query(target, name, args, reject);
+  signal(target: Target, input: SignalInput, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.signal(target, input, onGivenUp);
+  }
+
+  query(target: Target, name: string, args: Payload, reject: QueryReject, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.query(target, name, args, reject, onGivenUp);
   }
 
   watch(request: WatchRequest) {
@@ -119,33 +123,33 @@ export class DeclaredNamespaces implements WorkflowService {
     return this.#namespaces.has(namespace) ? this.#service.watch(request) : refusedWatch(namespace);
   }
 
-  update(target: Target, request: UpdateRequest) {
+  update(target: Target, request: UpdateRequest, onGivenUp?: OnGivenUp) {
     if (!this.#namespaces.has(target.namespace)) throw new NamespaceNotFoundError(target.namespace);
-    return this.#service.update(target, request);
+    return this.#service.update(target, request, onGivenUp);
   }
 
-  findUpdate(target: Target, updateId: string) {
-    return this.#refused(target) ?? this.#service.findUpdate(target, updateId);
+  findUpdate(target: Target, updateId: string, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.findUpdate(target, updateId, onGivenUp);
   }
 
-  cancel(target: Target, reason: string | undefined) {
-    return this.#refused(target) ?? this.#service.cancel(target, reason);
+  cancel(target: Target, reason: string | undefined, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.cancel(target, reason, onGivenUp);
   }
 
-  terminate(target: Target, reason: string | undefined, details: Payload | undefined) {
-    return this.#refused(target) ?? this.#service.terminate(target, reason, details);
+  terminate(target: Target, reason: string | undefined, details: Payload | undefined, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.terminate(target, reason, details, onGivenUp);
   }
 
   result(target: Target, onGivenUp?: OnGivenUp) {
     return this.#refused(target) ?? this.#service.result(target, onGivenUp);
   }
 
-  describe(target: Target) {
-    return this.#refused(target) ?? this.#service.describe(target);
+  describe(target: Target, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.describe(target, onGivenUp);
   }
 
-  history(target: Target) {
-    return this.#refused(target) ?? this.#service.history(target);
+  history(target: Target, onGivenUp?: OnGivenUp) {
+    return this.#refused(target) ?? this.#service.history(target, onGivenUp);
   }
 
   #refused({ namespace }: { namespace: string }): Promise<never> | undefined {

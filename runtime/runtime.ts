@@ -31,6 +31,7 @@ import {
   type Namespaces,
 } from './namespaces.js';
 import { Pool, ThreadDiedError } from './pool.js';
+import type { WhenFull } from './service.js';
 import { createLocator, placeFinder, readSources } from './source-places.js';
 import { StackTraces } from './stack-trace.js';
 import { openLmdbStore } from './store/lmdb.js';
@@ -63,6 +64,11 @@ export interface RuntimeOptions {
    */
   durability?: Durability;
   limits?: Partial<Limits>;
+  /**
+   * What becomes of the calls of `client` while the limits on waiting messages are reached: 'error' (default) refuses them with
+   * RESOURCE_EXHAUSTED, 'wait' lets them wait for room. `client.workflow.withOptions({ whenFull })` makes a client that differs.
+   */
+  whenFull?: WhenFull;
   /** Default: standard error, from INFO on. */
   logger?: Logger;
   /**
@@ -129,6 +135,7 @@ export class Runtime {
         namespace: options.namespace ?? 'default',
         taskQueue: options.taskQueue ?? 'default',
         identity: options.identity ?? `${process.pid}@${hostname()}`,
+        whenFull: options.whenFull,
         payloadBytesMax: limits.payloadBytesMax,
         identifierBytesMax: limits.identifierBytesMax,
       };
@@ -190,6 +197,9 @@ function check(options: RuntimeOptions): Checked {
     throw new ConfigurationError(
       `durability must be one of ${DURABILITIES.join(', ')}, got '${options.durability}'`,
     );
+  }
+  if (options.whenFull !== undefined && options.whenFull !== 'error' && options.whenFull !== 'wait') {
+    throw new ConfigurationError(`whenFull must be 'error' or 'wait', got '${String(options.whenFull)}'`);
   }
   if (options.path !== undefined && (typeof options.path !== 'string' || options.path === '')) {
     throw new ConfigurationError('path must be the name of a folder');

@@ -118,8 +118,15 @@ export interface UpdateRequest {
   sender?: Sender | undefined;
 }
 
-/** Takes what is to be done when the caller waits no longer, so that nothing of the wait is left. */
-export type OnGivenUp = (forget: () => void) => void;
+/**
+ * Takes what is to be done when the caller waits no longer, so that nothing of the wait is left. It answers UNSENT when
+ * the call had not been made by then and never will be.
+ */
+export type OnGivenUp = (forget: () => unknown) => void;
+export const UNSENT: unique symbol = Symbol('unsent');
+
+/** What becomes of a call when there is no room for its message: it is refused with RESOURCE_EXHAUSTED, or waits for room. */
+export type WhenFull = 'error' | 'wait';
 
 export interface UpdateTicket {
   runId: string;
@@ -129,25 +136,40 @@ export interface UpdateTicket {
   reached(stage: 'accepted' | 'completed', onGivenUp?: OnGivenUp): Promise<UpdateOutcome | undefined>;
 }
 
+/** Where a call can wait before it is made, `onGivenUp` is told how to give that up. */
 export interface WorkflowService {
-  start(request: StartRequest): Promise<StartAnswer>;
+  /** The same, but its calls wait while there is no room for them. */
+  patient(): WorkflowService;
+  start(request: StartRequest, onGivenUp?: OnGivenUp): Promise<StartAnswer>;
   /** Resolves when the signal is durable; `duplicate`: its request id was seen before and it had no effect. */
-  signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }>;
-  query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload>;
+  signal(target: Target, input: SignalInput, onGivenUp?: OnGivenUp): Promise<{ duplicate: boolean }>;
+  query(
+    target: Target,
+    name: string,
+    args: Payload,
+    reject: QueryReject,
+    onGivenUp?: OnGivenUp,
+  ): Promise<Payload>;
   /**
    * The query's answer now, and again when a turn has changed it, until the run has closed. A target without runId goes on
    * with the next run of the chain. Nothing is done before next(), which throws what the query would; once more: at most
    * limits.watchesMax, and UNAVAILABLE when the runtime closes.
    */
   watch(request: WatchRequest): AsyncIterableIterator<Payload>;
-  update(target: Target, request: UpdateRequest): UpdateTicket;
+  /** At once, unless it has to wait before it is made. */
+  update(target: Target, request: UpdateRequest, onGivenUp?: OnGivenUp): UpdateTicket | Promise<UpdateTicket>;
   /** An update sent before. */
-  findUpdate(target: Target, updateId: string): Promise<UpdateTicket>;
-  cancel(target: Target, reason: string | undefined): Promise<void>;
-  terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void>;
+  findUpdate(target: Target, updateId: string, onGivenUp?: OnGivenUp): Promise<UpdateTicket>;
+  cancel(target: Target, reason: string | undefined, onGivenUp?: OnGivenUp): Promise<void>;
+  terminate(
+    target: Target,
+    reason: string | undefined,
+    details: Payload | undefined,
+    onGivenUp?: OnGivenUp,
+  ): Promise<void>;
   result(target: Target, onGivenUp?: OnGivenUp): Promise<{ runId: string; outcome: RunOutcome }>;
-  describe(target: Target): Promise<Description>;
-  history(target: Target): Promise<HistoryEvent[]>;
+  describe(target: Target, onGivenUp?: OnGivenUp): Promise<Description>;
+  history(target: Target, onGivenUp?: OnGivenUp): Promise<HistoryEvent[]>;
 }
 
 export type QueryReject = 'NONE' | 'NOT_OPEN' | 'NOT_COMPLETED_CLEANLY';

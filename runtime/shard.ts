@@ -30,9 +30,11 @@ import {
   unpackEntry,
 } from '../codec/journal-entry.js';
 import { encodePayload } from '../codec/payload.js';
+import { elapsedMs } from './clock.js';
 import type { Sandbox } from './realm.js';
 import { compareCommands } from './replay.js';
 import { captureWaits } from './stack-capture.js';
+import { Stopwatch } from './stopwatch.js';
 import type { TurnMarker } from './turn-marker.js';
 import { updateAnswers } from './update-answers.js';
 
@@ -73,6 +75,8 @@ interface Mailbox {
   at: number[];
 }
 
+type QueryEnvelope = Extract<Envelope, { kind: 'query' }>;
+
 export class Shard {
   readonly #sandbox: Sandbox;
   readonly #marker: TurnMarker;
@@ -88,6 +92,7 @@ export class Shard {
   #logs: WorkflowLog[] = [];
   #heap = 0;
   #replayMode: 'replay' | 'query' = 'replay';
+  #stopwatch = new Stopwatch();
   /** A query was answered since promise jobs were run last: it may have settled a promise that was there before. */
   #undrained = false;
 
@@ -98,12 +103,13 @@ export class Shard {
 
   run(batch: Batch): BatchResult {
     this.#batch = batch;
+    this.#stopwatch = new Stopwatch();
     this.#replies = [];
     this.#failures = [];
     this.#dropped = [];
     this.#logs = [];
     for (const [at, envelope] of batch.envelopes.entries()) this.#take(envelope, at);
-    for (const mailbox of this.#mailboxes.values()) this.#turn(mailbox);
+    for (const mailbox of this.#mailboxes.values()) this.#timedTurn(mailbox);
     this.#mailboxes.clear();
     if (this.#undrained) this.#forgetLeftovers();
     this.#marker.idle();
@@ -115,6 +121,7 @@ export class Shard {
       dropped: this.#dropped,
       logs: this.#logs,
       heapBytes: this.#heapBytes(),
+      ...this.#stopwatch.stop(),
     };
   }
 
@@ -146,7 +153,7 @@ export class Shard {
         return;
       }
       case 'query':
-        return this.#query(envelope, at);
+        return this.#timedQuery(envelope, at);
       case 'recover':
         return this.#recover(envelope.runNo, envelope.frames);
       case 'retry':
@@ -189,7 +196,7 @@ export class Shard {
     const mailbox = this.#mailboxes.get(runNo);
     if (mailbox === undefined) return;
     this.#mailboxes.delete(runNo);
-    this.#turn(mailbox);
+    this.#timedTurn(mailbox);
   }
 
   /** What was sent before a query is part of what it sees, even if the process ended before a turn could take it. */
@@ -225,6 +232,15 @@ export class Shard {
   }
 
   // ----- turns -------------------------------------------------------------------------------------------------
+
+  #timedTurn(mailbox: Mailbox): void {
+    const { runNo, inputs } = mailbox;
+    // A start or another trial is a message as well.
+    const messages = Math.max(1, inputs.length);
+    const begin = elapsedMs();
+    this.#turn(mailbox);
+    this.#stopwatch.note(runNo, messages, elapsedMs() - begin);
+  }
 
   #turn(mailbox: Mailbox): void {
     const { runNo, inputs, at } = mailbox;
@@ -354,7 +370,14 @@ export class Shard {
 
   // ----- queries -----------------------------------------------------------------------------------------------
 
-  #query({ runNo, name, args, frames }: Extract<Envelope, { kind: 'query' }>, at: number): void {
+  #timedQuery(query: QueryEnvelope, at: number): void {
+    if (!this.#batch.timed) return this.#query(query, at);
+    const begin = elapsedMs();
+    this.#query(query, at);
+    this.#stopwatch.note(query.runNo, 1, elapsedMs() - begin);
+  }
+
+  #query({ runNo, name, args, frames }: QueryEnvelope, at: number): void {
     if (frames !== undefined) return this.#stacks(runNo, frames, at);
     this.#catchUp(runNo);
     const actor = this.#actors.get(runNo);

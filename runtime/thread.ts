@@ -8,8 +8,9 @@
  *
  * One batch is in the thread at a time; while it is, messages gather, so batches are as large as the load makes them and
  * an idle thread gets a message at once, without a timer. The commit of a batch overlaps with the next batch's turns.
+ * Runs take turns in a batch, and what takes long or is large goes by itself (queue.ts).
  *
- * Owns: the bounded queue, batches, the output gate of this thread, which runs are active here and passivation.
+ * Owns: the bound of the queue, batches, the output gate of this thread, which runs are active here and passivation.
  * The file is long because what may be sent, what may be told, and what becomes of both when a thread or a commit fails
  * are decided from the same few variables.
  * Does not own: group commit (committer.ts), applying entries (run.ts), what to do about effects (the host).
@@ -25,14 +26,16 @@ import {
   type TurnFailureCause,
   unpackEntry,
 } from '../codec/journal-entry.js';
-import type { Clock } from './clock.js';
+import { type Clock, elapsedMs } from './clock.js';
 import type { Committer } from './committer.js';
 import { InvariantError } from './errors.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome } from './live.js';
 import { type Pool, ThreadDiedError } from './pool.js';
+import { type BatchKind, MessageQueue } from './queue.js';
 import type { Effect } from './run.js';
 import { isStackTraceQuery } from './stack-trace.js';
+import { TurnTimes } from './turn-times.js';
 
 /** What a thread asks of the host. */
 export interface ThreadHost {
@@ -52,6 +55,8 @@ export interface ThreadHost {
   quiet(live: Live): void;
   /** The run left memory. */
   passivated(live: Live): void;
+  /** There is more room in the queue of this thread than before. */
+  roomMade(slot: number): void;
   /** Something broke that must not: told, then the thread goes on. */
   broken(error: Error): void;
 }
@@ -67,6 +72,8 @@ interface Parts {
 
 interface SentBatch {
   no: number;
+  /** Undefined: nothing could go. */
+  kind: BatchKind | undefined;
   items: Item[];
   envelopes: Envelope[];
   /** Maps an envelope's place in the batch to its item: recoveries are put in between. */
@@ -77,17 +84,24 @@ type Phase = 'idle' | 'busy' | 'recovering' | 'closed';
 
 export class Thread {
   readonly #parts: Parts;
-  #queue: Item[] = [];
+  readonly #queue: MessageQueue;
+  readonly #times: TurnTimes;
   /** All that has been enqueued or held and is not settled, and its size: what the limits of the queue are about (D8). */
   #messages = 0;
   #bytes = 0;
   #phase: Phase = 'idle';
+  /** When the thread would have been free for the next batch if nothing but its work took time; undefined: there was none to send. */
+  #freeAt: number | undefined;
   #scheduled = false;
   #batchNo = 0;
   /** Newest batch whose frames are durable, or that had none. */
   #durableBatch = 0;
   /** Batches whose frames are on their way to disk, oldest first. */
   readonly #writing: number[] = [];
+  /** Bytes of large messages by batch, the newest batches only: some of these are under way (#waitsForDisk). */
+  readonly #largeBytes = new Map<number, number>();
+  /** Newest batch with a message that is not large. */
+  #smallBatch = 0;
   /** Counts commits that failed; a result computed before the last failure is worth nothing. */
   #epoch = 0;
   #lastFailure = new Error('No commit has failed');
@@ -95,18 +109,23 @@ export class Thread {
   readonly #gated = new Map<number, { item: Item; outcome: Outcome }[]>();
   /** Least recently used first. */
   readonly #active = new Map<number, Live>();
-  /** While finding out which message kills the thread: how many more to send one at a time. */
-  #oneByOne = 0;
   #deathsInARow = 0;
   #heapBytes = 0;
   #quiet: (() => void)[] = [];
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#times = new TurnTimes(parts.limits.batchMsMax);
+    this.#queue = new MessageQueue((item) => this.#share(item), parts.limits.batchMessagesMax);
+  }
+
+  /** Its number. */
+  get slot(): number {
+    return this.#parts.slot;
   }
 
   get queued(): number {
-    return this.#queue.length;
+    return this.#queue.size;
   }
 
   get activeRuns(): number {
@@ -140,7 +159,7 @@ export class Thread {
   /** Sends what was held for the run. */
   release(live: Live): void {
     live.pending += live.held.length;
-    this.#queue = this.#queue.concat(live.held);
+    for (const item of live.held) this.#queue.push(item);
     live.held = [];
     this.#schedule();
   }
@@ -156,12 +175,12 @@ export class Thread {
   /** Resolves when nothing is queued, in flight or waiting for its commit. */
   async drained(): Promise<void> {
     do {
-      while (this.#queue.length > 0 || this.#phase === 'busy' || this.#phase === 'recovering') {
+      while (this.queued > 0 || this.#phase === 'busy' || this.#phase === 'recovering') {
         await new Promise<void>((resolve) => this.#quiet.push(resolve));
       }
       // What becomes durable may send more: the end of a run lets go of what was held for it.
       await this.#parts.committer.settled();
-    } while (this.#queue.length > 0);
+    } while (this.queued > 0);
   }
 
   close(): void {
@@ -197,17 +216,18 @@ export class Thread {
   #uncount(item: Item): void {
     this.#messages--;
     this.#bytes -= item.bytes;
+    this.#parts.host.roomMade(this.#parts.slot);
   }
 
   // ----- out ---------------------------------------------------------------------------------------------------
 
   /** Calls made without a pause between them travel together. */
   #schedule(): void {
-    if (this.#phase !== 'idle' || this.#scheduled || this.#queue.length === 0) return;
+    if (this.#phase !== 'idle' || this.#scheduled || this.queued === 0) return;
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
-      if (this.#phase === 'idle' && this.#queue.length > 0) void this.#send();
+      if (this.#phase === 'idle' && this.queued > 0) void this.#send();
     });
   }
 
@@ -215,12 +235,21 @@ export class Thread {
     const { pool, clock, slot } = this.#parts;
     this.#phase = 'busy';
     const epoch = this.#epoch;
-    const { no, items, envelopes, index } = this.#nextBatch();
+    const begin = elapsedMs();
+    if (this.#freeAt !== undefined) this.#times.learnWait(begin - this.#freeAt);
+    this.#freeAt = undefined;
+    const { no, kind, items, envelopes, index } = this.#nextBatch();
     if (items.length > 0) {
       try {
-        const bytes = await pool.run(slot, packBatch({ no, now: clock.now(), envelopes }));
+        const timed = this.#times.wanted;
+        const now = clock.now();
+        const bytes = await pool.run(slot, packBatch({ no, now, timed, envelopes }));
         this.#deathsInARow = 0;
-        if (epoch === this.#epoch) this.#receive(items, index, unpackResult(bytes));
+        const result = unpackResult(bytes);
+        this.#times.learn(items, result, clock.now() - now);
+        if (kind !== undefined) this.#queue.took(kind, result.ms);
+        if (this.queued > 0) this.#freeAt = begin + result.ms;
+        if (epoch === this.#epoch) this.#receive(items, index, result);
         else this.#discard(items, this.#lastFailure);
       } catch (error) {
         if (!(error instanceof ThreadDiedError)) this.#parts.host.broken(error as Error);
@@ -231,42 +260,58 @@ export class Thread {
     if ((this.#phase as Phase) === 'closed') return;
     this.#phase = 'idle';
     this.#trim();
-    if (this.#queue.length === 0) for (const wake of this.#quiet.splice(0)) wake();
-    // Nothing could be sent: what is there waits for a commit, which will look again.
-    else if (items.length > 0) this.#schedule();
+    if (this.queued === 0) for (const wake of this.#quiet.splice(0)) wake();
+    // Nothing could go: what is there waits for a commit, which will look again.
+    else if (kind !== undefined) this.#schedule();
   }
 
-  /** The messages that can go now, in order; those of a run that must wait stay behind, in order too. */
+  /** The messages that can go now; those of a run that must wait stay behind, in order. */
   #nextBatch(): SentBatch {
-    const { batchMessagesMax, batchBytesMax } = this.#parts.limits;
-    const most = this.#oneByOne > 0 ? 1 : batchMessagesMax;
-    const batch: SentBatch = { no: this.#batchNo + 1, items: [], envelopes: [], index: [] };
-    const staying: Item[] = [];
-    const waiting = new Set<Live>();
-    let at = 0;
-    for (let bytes = 0; at < this.#queue.length && batch.items.length < most && bytes < batchBytesMax; at++) {
-      const item = this.#queue[at]!;
-      if (waiting.has(item.live) || this.#mustWait(item, batch.no)) {
-        waiting.add(item.live);
-        staying.push(item);
-      } else {
-        this.#put(item, batch);
-        bytes += item.bytes;
-      }
-    }
-    this.#queue = staying.concat(this.#queue.slice(at));
-    if (batch.items.length === 0) return batch;
-    this.#batchNo = batch.no;
-    if (this.#oneByOne > 0) this.#oneByOne--;
+    const no = this.#batchNo + 1;
+    const batch: SentBatch = { no, kind: undefined, items: [], envelopes: [], index: [] };
+    const put = (item: Item): boolean => {
+      if (this.#mustWait(item, no)) return false;
+      this.#put(item, batch);
+      return true;
+    };
+    batch.kind = this.#queue.take(put);
+    if (batch.items.length > 0) this.#batchNo = no;
     return batch;
+  }
+
+  /** How much of a batch the message is expected to take: of its messages, its bytes or its time, whichever is most. */
+  #share(item: Item): number {
+    const { batchMessagesMax, batchBytesMax } = this.#parts.limits;
+    const { live, envelope, bytes } = item;
+    // A replay takes time as well, and more of it the longer the history is.
+    const moved = !live.active && needsActivation(envelope) ? bytes + live.run.bytes : bytes;
+    const ms = runsCode(envelope) ? this.#times.of(live) : 0;
+    return Math.max(1 / batchMessagesMax, moved / batchBytesMax, ms / this.#times.batchMs);
+  }
+
+  /**
+   * The disk takes what it is given in order, so a small message waits for the large ones before it: for a batch of them at
+   * most, if there are small ones about. A thread is faster than a disk and would put any number before it.
+   */
+  #waitsForDisk({ bytes }: Item, no: number): boolean {
+    if (bytes < LARGE_BYTES) return false;
+    let before = 0;
+    for (const [batch, large] of this.#largeBytes) {
+      if (this.#isUnderWay(batch, no)) before += large;
+      else this.#largeBytes.delete(batch);
+    }
+    if (no - this.#smallBatch > BATCHES_ABOUT) return false;
+    return before > 0 && before + bytes > this.#parts.limits.batchBytesMax;
   }
 
   /**
    * Nothing may be missing from what an activation is rebuilt from, and nothing may follow the end of a run. So a run
    * whose activation is gone waits for its own last entries, and one that is being ended from outside for its end.
    */
-  #mustWait({ live, envelope }: Item, no: number): boolean {
+  #mustWait(item: Item, no: number): boolean {
+    const { live, envelope } = item;
     if (isAboutHistory(envelope) && this.#isUnderWay(live.batch, no)) return true;
+    if (this.#waitsForDisk(item, no)) return true;
     if (live.active && live.endBatch === 0) return false;
     if (this.#isUnderWay(live.endBatch, no)) return true;
     return !live.active && needsActivation(envelope) && this.#isUnderWay(live.batch, no);
@@ -293,6 +338,9 @@ export class Thread {
     // A query may let a turn go first.
     if (envelope.kind !== 'drop') live.batch = batch.no;
     live.usedIn = batch.no;
+    if (item.bytes >= LARGE_BYTES)
+      this.#largeBytes.set(batch.no, (this.#largeBytes.get(batch.no) ?? 0) + item.bytes);
+    else if (runsCode(envelope)) this.#smallBatch = batch.no;
     batch.items.push(item);
     batch.envelopes.push(envelope);
     batch.index.push(item);
@@ -333,7 +381,7 @@ export class Thread {
       // A turn of this batch failed and took the activation along before the query was reached: it is asked again.
       const unreached =
         item.envelope.kind === 'query' && reply.kind === 'failure' && failed.has(item.envelope.runNo);
-      if (unreached) this.#queue.unshift(item);
+      if (unreached) this.#queue.unshift([item]);
       else this.#settleAfter(reply.after, item, outcomeOf(reply));
     }
     for (const failure of result.failures) this.#turnFailed(failure, index, answered);
@@ -461,9 +509,8 @@ export class Thread {
       updates.push(item);
     }
     if (live.pending > 0) {
-      const behind = new Set(this.#queue.filter((item) => item.live === live && isUpdate(item.envelope)));
-      this.#queue = this.#queue.filter((item) => !behind.has(item));
-      live.pending -= behind.size;
+      const behind = this.#queue.remove(live, ({ envelope }) => isUpdate(envelope));
+      live.pending -= behind.length;
       updates.push(...behind);
     }
     live.held.unshift(...updates);
@@ -499,7 +546,7 @@ export class Thread {
 
   #forgetAll(): void {
     const drops = [...this.#active.values()].map((live) => this.#drop(live));
-    this.#queue = drops.concat(this.#queue);
+    this.#queue.unshift(drops);
     this.#schedule();
   }
 
@@ -520,11 +567,10 @@ export class Thread {
     if (epoch !== this.#epoch) return this.#discard(items, this.#lastFailure);
     const offender = this.#offender(items, death);
     this.#deathsInARow++;
-    if (offender === undefined) this.#oneByOne = items.length;
     const again = items.flatMap((item) => this.#again(item, offender, death));
+    if (offender === undefined) this.#queue.suspect(again);
     // Takes what must wait out of the queue.
-    const notes = offender === undefined ? [] : this.#failOffender(items, offender, death);
-    this.#queue = notes.concat(again, this.#queue);
+    else this.#queue.unshift(this.#failOffender(items, offender, death).concat(again));
   }
 
   /** Nothing marked means that the thread died between turns; then messages are sent one at a time to find out. */
@@ -627,9 +673,18 @@ export class Thread {
   }
 }
 
+/** A message of so many bytes takes the disk longer than a commit takes anyway. */
+const LARGE_BYTES = 16 * 1024;
+/** Small messages are about if one was in the last so many batches. */
+const BATCHES_ABOUT = 32;
+
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {
   return kind === 'input' || kind === 'query' || kind === 'retry';
+}
+
+function runsCode(envelope: Envelope): boolean {
+  return envelope.kind === 'start' || needsActivation(envelope);
 }
 
 /** A query that is answered by a replay of its own: it waits until all that it is to show is durable. */

@@ -68,7 +68,17 @@ function turns({ no, now, envelopes }: Batch): BatchResult {
       commands.length > 0,
     );
   }
-  return { no, journal: writer.take(), replies, failures: [], dropped: [], logs: [], heapBytes: 0 };
+  return {
+    no,
+    journal: writer.take(),
+    replies,
+    failures: [],
+    dropped: [],
+    logs: [],
+    heapBytes: 0,
+    ms: 0,
+    times: [],
+  };
 }
 
 function begin(turn: Turn, info: StartInfo): void {

@@ -69,7 +69,7 @@ class Lane {
 
   async #batch(items: readonly Waiting[]): Promise<void> {
     const envelopes = items.map(({ envelope }) => envelope);
-    const bytes = packBatch({ no: ++this.#batchNo, now: Date.now(), envelopes });
+    const bytes = packBatch({ no: ++this.#batchNo, now: Date.now(), timed: false, envelopes });
     const task: PipelineTask = { kind: 'batch', bytes };
     const result = unpackResult(
       (await this.#thread.run(task, { transferList: [bytes.buffer] })) as Uint8Array,

@@ -9,7 +9,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Clock, LONGEST_TIMER_MS } from '../clock.js';
-import type { OnGivenUp } from '../service.js';
+import { type OnGivenUp, UNSENT } from '../service.js';
 import { GrpcStatus, RpcError } from './errors.js';
 
 interface Limits {
@@ -72,10 +72,10 @@ export class CallContext {
     late: () => string,
   ): Promise<T> {
     const aborted = signals.find((signal) => signal.aborted);
-    if (aborted !== undefined) return Promise.reject(abortedError(aborted, UNSENT));
-    if (this.#clock.now() >= deadline) return Promise.reject(deadlineError(deadline, UNSENT));
+    if (aborted !== undefined) return Promise.reject(abortedError(aborted, BEFORE));
+    if (this.#clock.now() >= deadline) return Promise.reject(deadlineError(deadline, BEFORE));
     return new Promise<T>((resolve, reject) => {
-      let forget: () => void = () => undefined;
+      let forget: () => unknown = () => undefined;
       const answer = send((given) => {
         forget = given;
       });
@@ -85,8 +85,9 @@ export class CallContext {
       };
       const giveUp = (error: (when: string) => RpcError) => {
         settled();
-        reject(error(`while it waited for its answer: ${late()}`));
-        forget();
+        const what = late();
+        const unsent = forget() === UNSENT;
+        reject(error(unsent ? WITHOUT_ROOM : `while it waited for its answer: ${what}`));
       };
       for (const signal of signals)
         stops.push(onAbort(signal, () => giveUp((when) => abortedError(signal, when))));
@@ -109,7 +110,8 @@ export class CallContext {
   }
 }
 
-const UNSENT = 'before it was sent: nothing was done';
+const BEFORE = 'before it was sent: nothing was done';
+const WITHOUT_ROOM = 'while it waited for room: it was not sent, and nothing was done';
 
 function onAbort(signal: AbortSignal, listener: () => void): () => void {
   signal.addEventListener('abort', listener, { once: true });

@@ -17,7 +17,14 @@ import { optionalMs } from '../../actors/duration.js';
 import type { Payload, SignalInput } from '../../codec/journal-entry.js';
 import { utf8Length } from '../../codec/keys.js';
 import { encodePayload } from '../../codec/payload.js';
-import type { ConflictPolicy, QueryReject, ReusePolicy, StartRequest, UpdateRequest } from '../service.js';
+import type {
+  ConflictPolicy,
+  QueryReject,
+  ReusePolicy,
+  StartRequest,
+  UpdateRequest,
+  WhenFull,
+} from '../service.js';
 import type { QueryRejectCondition, WorkflowOptions, WorkflowUpdateStage } from './types.js';
 
 export interface WorkflowClientOptions {
@@ -26,6 +33,13 @@ export interface WorkflowClientOptions {
   identity?: string | undefined;
   /** Refuses queries to executions in some states; holds for every query of this client. Default NONE. */
   queryRejectCondition?: QueryRejectCondition | undefined;
+  /**
+   * What becomes of a call while too many messages wait for a workflow thread or for the disk (limits.queuedMessagesMax,
+   * queuedBytesMax): 'error' (default) refuses it at once with a ServiceError (cause: RESOURCE_EXHAUSTED, retryable); with 'wait' it
+   * waits for room, in the order of the calls to its execution, until its deadline or abort signal. limits.waitingMessagesMax and
+   * waitingBytesMax bound how many wait; beyond them calls are refused here too.
+   */
+  whenFull?: WhenFull | undefined;
   payloadBytesMax: number;
   identifierBytesMax: number;
 }
@@ -46,6 +60,7 @@ const REUSE_POLICIES = [
   'TERMINATE_IF_RUNNING',
 ] as const;
 const REJECT_CONDITIONS = ['NONE', 'NOT_OPEN', 'NOT_COMPLETED_CLEANLY'] as const;
+const WHEN_FULL = ['error', 'wait'] as const;
 const STAGES = ['ADMITTED', 'ACCEPTED', 'COMPLETED'] as const;
 
 export class Requests {
@@ -142,6 +157,11 @@ export class Requests {
         `${what} is too long: ${bytes} bytes, the limit is ${identifierBytesMax} (limits.identifierBytesMax)`,
       );
   }
+}
+
+/** @throws TypeError for what is neither */
+export function whenFullOf(whenFull: WhenFull | undefined): WhenFull {
+  return oneOf(whenFull ?? 'error', WHEN_FULL, '', 'whenFull');
 }
 
 /** The stage that an update call waits for. Nothing is told before acceptance, so a lower stage is raised to that. */

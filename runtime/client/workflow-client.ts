@@ -34,7 +34,13 @@ import {
 } from './answers.js';
 import { CallContext } from './call-context.js';
 import { ServiceError } from './errors.js';
-import { Requests, stageOf, type UpdateCallOptions, type WorkflowClientOptions } from './requests.js';
+import {
+  Requests,
+  stageOf,
+  type UpdateCallOptions,
+  type WorkflowClientOptions,
+  whenFullOf,
+} from './requests.js';
 import type {
   GetWorkflowHandleOptions,
   GetWorkflowUpdateHandleOptions,
@@ -76,6 +82,8 @@ interface WithStartUpdateOptions<W extends Workflow> extends WorkflowUpdateOptio
 }
 
 export class WorkflowClient {
+  /** As it was given, and as whenFull wants it. */
+  readonly #given: WorkflowService;
   readonly #service: WorkflowService;
   readonly #context: CallContext;
   readonly #requests: Requests;
@@ -86,7 +94,8 @@ export class WorkflowClient {
     options: WorkflowClientOptions,
     context: CallContext = new CallContext(systemClock),
   ) {
-    this.#service = service;
+    this.#given = service;
+    this.#service = whenFullOf(options.whenFull) === 'wait' ? service.patient() : service;
     this.#context = context;
     this.#requests = new Requests(options);
     this.options = options;
@@ -94,7 +103,7 @@ export class WorkflowClient {
 
   /** A client on the same runtime that differs in some options, such as queryRejectCondition. */
   withOptions(options: Partial<WorkflowClientOptions>): WorkflowClient {
-    return new WorkflowClient(this.#service, { ...this.options, ...options }, this.#context);
+    return new WorkflowClient(this.#given, { ...this.options, ...options }, this.#context);
   }
 
   /**
@@ -246,7 +255,7 @@ export class WorkflowClient {
           : '';
       return `workflow ${workflowId} may still be started${message}`;
     };
-    return this.#tried(() => this.#service.start(request), late, fail);
+    return this.#tried((onGivenUp) => this.#service.start(request, onGivenUp), late, fail);
   }
 
   /** A handle to the latest run of the id, or to one run. No call is made. */
@@ -303,37 +312,40 @@ export class WorkflowClient {
         const stage = stageOf(options.waitForStage);
         const request = this.#requests.update(def, options);
         const address = { workflowId, updateId: request.id };
-        const { ticket } = await this.#reach(address, stage, () => this.#service.update(guarded, request));
+        const { ticket } = await this.#reach(address, stage, (onGivenUp) =>
+          this.#service.update(guarded, request, onGivenUp),
+        );
         return this.#updateHandle(address, () => ticket, ticket.runId);
       },
       getUpdateHandle: (updateId: string, options: GetWorkflowUpdateHandleOptions = {}) => {
         this.#requests.identifier(updateId, 'updateId');
         const pinned = options.workflowRunId ?? runId;
-        const find = () => this.#service.findUpdate({ ...guarded, runId: pinned }, updateId);
+        const find = (onGivenUp?: OnGivenUp) =>
+          this.#service.findUpdate({ ...guarded, runId: pinned }, updateId, onGivenUp);
         return this.#updateHandle({ workflowId, updateId }, find, pinned);
       },
       result: () => this.#result(parts),
       describe: async () =>
         descriptionOf(
-          await this.#read(workflowId, () => this.#service.describe(latest)).catch(
+          await this.#read(workflowId, (onGivenUp) => this.#service.describe(latest, onGivenUp)).catch(
             rethrow('Failed to describe workflow'),
           ),
         ),
       fetchHistory: async () => ({
-        events: await this.#read(workflowId, () => this.#service.history(latest)).catch(
+        events: await this.#read(workflowId, (onGivenUp) => this.#service.history(latest, onGivenUp)).catch(
           rethrow('Failed to get Workflow execution history'),
         ),
       }),
       cancel: async () => {
         const late = () => `workflow ${workflowId} may still be asked to cancel`;
         await this.#context
-          .call(() => this.#service.cancel(guarded, undefined), late)
+          .call((onGivenUp) => this.#service.cancel(guarded, undefined, onGivenUp), late)
           .catch(rethrow('Failed to cancel workflow'));
       },
       terminate: async (reason?: string) => {
         const late = () => `workflow ${workflowId} may still be terminated`;
         await this.#context
-          .call(() => this.#service.terminate(guarded, reason, undefined), late)
+          .call((onGivenUp) => this.#service.terminate(guarded, reason, undefined, onGivenUp), late)
           .catch(rethrow('Failed to terminate workflow'));
       },
     };
@@ -349,7 +361,7 @@ export class WorkflowClient {
     const input = this.#requests.signal(def, args, requestId);
     try {
       return await this.#context.call(
-        () => this.#service.signal(target, input),
+        (onGivenUp) => this.#service.signal(target, input, onGivenUp),
         () => `signal '${input.name}' may still be delivered to workflow ${target.workflowId}`,
       );
     } catch (error) {
@@ -365,7 +377,9 @@ export class WorkflowClient {
     const { name, args, reject } = this.#requests.query(def, values);
     try {
       return decodePayload(
-        await this.#read(target.workflowId, () => this.#service.query(target, name, args, reject)),
+        await this.#read(target.workflowId, (onGivenUp) =>
+          this.#service.query(target, name, args, reject, onGivenUp),
+        ),
       );
     } catch (error) {
       return rethrow('Failed to query Workflow')(error);
@@ -420,8 +434,12 @@ export class WorkflowClient {
     const address = { workflowId: target.workflowId, updateId: request.id };
     let ticket: UpdateTicket | undefined;
     const send = (onGivenUp?: OnGivenUp) => {
-      ticket = this.#service.update(target, request);
-      return ticket.reached('completed', onGivenUp);
+      const sent = this.#service.update(target, request, onGivenUp);
+      const completed = (found: UpdateTicket) => {
+        ticket = found;
+        return found.reached('completed', onGivenUp);
+      };
+      return sent instanceof Promise ? sent.then(completed) : completed(sent);
     };
     return valueOfUpdate(address, await this.#tried(send, () => lateUpdate(address, ticket), updateFailed));
   }
@@ -430,12 +448,12 @@ export class WorkflowClient {
   async #reach(
     address: UpdateAddress,
     stage: 'accepted' | 'completed',
-    find: () => UpdateTicket | Promise<UpdateTicket>,
+    find: (onGivenUp?: OnGivenUp) => UpdateTicket | Promise<UpdateTicket>,
     fail: (error: unknown) => never = updateFailed,
   ) {
     let ticket: UpdateTicket | undefined;
     const send = async (onGivenUp?: OnGivenUp) => {
-      ticket = await find();
+      ticket = await find(onGivenUp);
       return { ticket, outcome: await ticket.reached(stage, onGivenUp) };
     };
     return this.#tried(send, () => lateUpdate(address, ticket), fail);

@@ -32,6 +32,7 @@ const info: StartInfo = {
 const BATCH: Batch = {
   no: 7,
   now: 1_900_000_000_001,
+  timed: true,
   envelopes: [
     { kind: 'start', info, inputs: [{ kind: 'signal', name: 'note', args: bytes(2) }] },
     { kind: 'input', runNo: 1, input: { kind: 'update', id: 'u', name: 'put', args: bytes(3) } },
@@ -56,6 +57,8 @@ const RESULT: BatchResult = {
   dropped: [3],
   logs: [{ runNo: 1, level: 'INFO', message: 'said', attributes: bytes(1) }],
   heapBytes: 5e9,
+  ms: 5.25,
+  times: [{ runNo: 2, ms: 4.5, messages: 3 }],
 };
 
 describe('envelope', () => {

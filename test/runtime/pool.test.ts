@@ -34,7 +34,9 @@ describe('pool', () => {
 
   let batchNo = 0;
   async function run(pool: Pool, slot: number, ...envelopes: Envelope[]): Promise<BatchResult> {
-    return unpackResult(await pool.run(slot, packBatch({ no: ++batchNo, now: 1_000, envelopes })));
+    return unpackResult(
+      await pool.run(slot, packBatch({ no: ++batchNo, now: 1_000, timed: false, envelopes })),
+    );
   }
   const start = (runNo: number): Envelope => ({
     kind: 'start',
