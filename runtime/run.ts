@@ -229,6 +229,7 @@ export class Run {
     this.events += frame.events;
     this.bytes += frame.bodyLength;
     this.unsaved.frames.push({ seq, bytes: frame.bytes });
+    this.unsaved.bytes += frame.bytes.length;
   }
 
   apply(entry: JournalEntry): Effect[] {

@@ -14,7 +14,7 @@ import { InvariantError } from './errors.js';
 import { Live } from './live.js';
 import { Run } from './run.js';
 import type { Store } from './store/store.js';
-import type { Delivery } from './unsaved.js';
+import { CHUNK_BYTES_LEAST, type Delivery } from './unsaved.js';
 
 /** Runs that were loaded and may have become idle since (D8). */
 const VISITED_MAX = 1_024;
@@ -241,7 +241,14 @@ export class Runs {
         recovered.add(live);
       }
     }
+    for (const { run } of recovered) if (run.unsaved.bytes > CHUNK_BYTES_LEAST) this.#findAhead(run);
     return { lastSeq, recovered: [...recovered] };
+  }
+
+  /** The process may have ended when history chunks had gone ahead of the run's record: the journal has what is in them. */
+  #findAhead({ runNo, through, unsaved }: Run): void {
+    for (const [key] of this.#store.range(keys.history(runNo, through + 1), keys.run(runNo + 1)))
+      unsaved.stale.push(readNumber(key, 1));
   }
 }
 
