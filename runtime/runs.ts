@@ -11,6 +11,7 @@ import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
 import { unpackRunRecord } from '../codec/packed/run-record.js';
 import { type OutboxItem, unpackActivityRecord, unpackOutboxItem } from '../codec/run-record.js';
 import { InvariantError } from './errors.js';
+import { journalValues } from './journal.js';
 import { Live } from './live.js';
 import { Run } from './run.js';
 import type { Store } from './store/store.js';
@@ -223,8 +224,8 @@ export class Runs {
   recover(): { lastSeq: number; recovered: Live[] } {
     const recovered = new Set<Live>();
     let lastSeq = 0;
-    for (const [key, value] of this.#store.range(startOf('j'), endOf('j'))) {
-      lastSeq = readNumber(key, 0);
+    for (const { seq, value } of journalValues(this.#store)) {
+      lastSeq = seq;
       for (const frame of frames(value)) {
         let live = this.get(frame.runNo);
         const entry = unpackEntry(frame.body, live?.run.info.identity);
