@@ -117,8 +117,7 @@ export class Runs {
 
   /** The sender does not know yet that it was delivered. One that waits for something is in memory. */
   isAwaited({ senderRunNo, kind, seq }: Delivery): boolean {
-    const sender = this.peek(senderRunNo)?.run;
-    return sender?.outbox.has(kind === 'child' ? 'startChild' : 'external', seq) ?? false;
+    return this.peek(senderRunNo)?.run.awaits(kind, seq) ?? false;
   }
 
   /** Leaves the host's memory; the store has all of it. */

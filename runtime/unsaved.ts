@@ -34,6 +34,8 @@ export interface Unsaved {
   outboxRemoved: number[];
   deliveries: Delivery[];
   settled: { kind: DeliveryKind; seq: number }[];
+  /** Of these, those of which no journal entry tells, by kind and number: a crash before the next save brings them back. */
+  forgotten: SparseSet<string>;
   /** The run is not yet in the store at all. */
   isNew: boolean;
   /**
@@ -55,6 +57,7 @@ export const emptyUnsaved = (isNew: boolean): Unsaved => ({
   outboxRemoved: [],
   deliveries: [],
   settled: [],
+  forgotten: new SparseSet(),
   isNew,
   stale: [],
 });
@@ -73,6 +76,7 @@ export function putBack(unsaved: Unsaved, failed: Unsaved, through: number): voi
   unsaved.outboxRemoved.unshift(...failed.outboxRemoved);
   unsaved.deliveries.unshift(...failed.deliveries);
   unsaved.settled.unshift(...failed.settled);
+  for (const delivery of failed.forgotten) unsaved.forgotten.add(delivery);
   unsaved.isNew = failed.isNew;
   unsaved.stale = [...failed.stale, through];
 }

@@ -1,7 +1,8 @@
 /** What is in the store when entries were moved (compactor.ts). That nothing is lost on the way is in runs.test.ts. */
 import { expect } from 'chai';
-import { frames, unpackEntry } from '../../codec/journal-entry.js';
+import { type Command, frames, type Input, unpackEntry } from '../../codec/journal-entry.js';
 import { keys, readDueKind, readNumber } from '../../codec/keys.js';
+import { encodePayload } from '../../codec/payload.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
 import { Runs } from '../../runtime/runs.js';
@@ -321,6 +322,38 @@ describe('compactor', () => {
           if (!failed) expect(failing).to.be.above(6);
         }
       });
+  });
+
+  it('a sender that closed before it heard that its message is there: whenever the process ends, it is not sent again', async () => {
+    const disk = openMemoryStore();
+    const instants: Store[] = [];
+    const store = refusing(disk, () => void instants.push(copyOf(disk)));
+    const { runs, compactor, commit } = rig({ store, journalBytesMax: 64_000 });
+    const command = { kind: 'signalExternal', seq: 1, name: 'note', args: encodePayload([]) } as const;
+    const target = { workflowId: 'receiver', childOnly: false };
+    const sender = { workflowId: 'sender', runId: 'run-2', runNo: 2, seq: 1 };
+    await commit(started(1, 'receiver'), started(2, 'sender'));
+    // The receiver is written first, and the sender is so long that it goes by itself.
+    for (let i = 0; i < 100; i++) await commit([2, idle[1]]);
+    await commit(turn(2, [], [{ ...command, target } as Command]));
+    await commit(turn(1, [{ ...signal(), sender } as Input]));
+    await commit([2, { kind: 'terminated', time: 3_000, reason: undefined, details: undefined }]);
+    const { run } = runs.get(2)!;
+    // As deliveries.ts does when the answer finds the run closed.
+    run.forgetDelivery('message', 1);
+    run.removeFromOutbox('external', 1);
+    instants.length = 0;
+    await compactor.run();
+    instants.push(copyOf(disk));
+    expect(instants.length).to.be.above(3);
+    for (const instant of instants) {
+      const { runs: found } = rig({ store: instant });
+      const known =
+        instant.get(keys.delivery(2, 'message', 1)) !== undefined ||
+        found.get(1)!.run.unsaved.deliveries.length > 0;
+      expect(known || !found.get(2)!.run.outbox.has('external', 1)).to.equal(true);
+    }
+    expect(keysOfKind(disk, 'x')).to.deep.equal([]);
   });
 
   it('a journal of thousands of values: trimmed to the newest', async () => {
