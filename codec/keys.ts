@@ -68,6 +68,7 @@ export type Span = readonly [from: Uint8Array, to: Uint8Array];
 
 export const keys = {
   journal: (seq: number) => numbers('j', [seq]),
+  journalPart: (seq: number, part: number) => numbers('j', [seq, part]),
   run: (runNo: number) => numbers('r', [runNo]),
   history: (runNo: number, seq: number) => numbers('r', [runNo, seq]),
   workflow: (namespace: string, workflowId: string) => text('w', `${namespace}\0${workflowId}`),

@@ -12,7 +12,7 @@
  * build on the lost value fails too, and the next write takes the same number: a value that reached the disk although
  * the store reported otherwise is overwritten before anything else can follow it.
  */
-import { keys } from '../codec/keys.js';
+import { journalRows, partRemovals } from './journal.js';
 import type { Store } from './store/store.js';
 
 interface Append {
@@ -27,6 +27,8 @@ export class Committer {
   readonly #valueBytesMax: number;
   #gathered: Append[] = [];
   #writing = false;
+  /** The store may have a value of the next number, from a write that failed. */
+  #overwriting = false;
   /** How many have been appended, and of how many it is known what became of them. */
   #appended = 0;
   #settled = 0;
@@ -81,9 +83,12 @@ export class Committer {
 
   async #put(seq: number, group: readonly Append[]): Promise<Error | undefined> {
     try {
-      await this.#store.write([{ kind: 'put', key: keys.journal(seq), value: concat(group) }]);
+      const rows = journalRows(seq, concat(group));
+      await this.#store.write(this.#overwriting ? [...rows, ...partRemovals(seq, rows.length)] : rows);
+      this.#overwriting = false;
       return undefined;
     } catch (error) {
+      this.#overwriting = true;
       return error as Error;
     }
   }

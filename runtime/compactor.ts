@@ -4,8 +4,9 @@
  *   journal values 1..n --> history chunks, run records, due times, pending activities, outcomes --> values 1..n removed
  *
  * Owns: when this happens and in which slices. A slice is one write and holds all of a run's changes, so a run is
- * either wholly moved or not at all; values are removed only when every run in them was moved. A crash in between
- * repeats work: the record's `through` says what is already there.
+ * either wholly moved or not at all; values are removed only when every run in them was moved. Only history that is too
+ * long for one write goes ahead of the rest, chunk by chunk, since everybody's commits wait behind a write.
+ * A crash in between repeats work: the record's `through` says what is already there, and chunks beyond it do not count.
  * Does not own: what is in a record (run.ts).
  */
 import { keys, readNumber, startOf } from '../codec/keys.js';
@@ -16,11 +17,13 @@ import type { Live } from './live.js';
 import type { Run } from './run.js';
 import { packNumber, type Runs } from './runs.js';
 import type { Store, WriteOp } from './store/store.js';
-import type { Delivery, Unsaved } from './unsaved.js';
+import { CHUNK_BYTES_LEAST, type Delivery, type Unsaved } from './unsaved.js';
 
 /** What one write holds while the compactor keeps pace; more when it falls behind, so that it catches up. */
 const SLICE_BYTES = 256 * 1024;
 const SLICE_RUNS = 256;
+/** A chunk of history is at most about as large as a slice, and smaller than the journal may become. */
+const CHUNKS_PER_JOURNAL = 64;
 const TRIM_VALUES = 1_024;
 /** A run that the store lacks some of stays in memory, so as many bytes of journal as that stand for one run at least. */
 const BYTES_PER_RUN = 1_024;
@@ -32,6 +35,7 @@ export class Compactor {
   readonly #runs: Runs;
   readonly #committer: Committer;
   readonly #journalBytesMax: number;
+  readonly #chunkBytes: number;
   readonly #onError: (error: Error) => void;
   readonly #dirty = new Set<Live>();
   /** Bytes of frames that stand in the journal only. */
@@ -51,6 +55,10 @@ export class Compactor {
     this.#runs = parts.runs;
     this.#committer = parts.committer;
     this.#journalBytesMax = parts.journalBytesMax;
+    this.#chunkBytes = Math.min(
+      SLICE_BYTES,
+      Math.max(CHUNK_BYTES_LEAST, parts.journalBytesMax / CHUNKS_PER_JOURNAL),
+    );
     this.#onError = parts.onError;
   }
 
@@ -130,6 +138,11 @@ export class Compactor {
     const pace = Math.max(1, this.#load) ** 2;
     for (; end < runs.length && slice.length < SLICE_RUNS * pace && bytes < SLICE_BYTES * pace; end++) {
       const live = runs[end]!;
+      if (isLong(live.run.unsaved, this.#chunkBytes * pace)) {
+        // What is in the slice is of this moment, and would not be any more.
+        if (slice.length > 0) break;
+        await this.#saveAhead(live.run, this.#chunkBytes * pace);
+      }
       this.#dirty.delete(live);
       const unsaved = live.run.beginSave();
       const through = unsaved.frames.at(-1)?.seq ?? live.run.through;
@@ -160,6 +173,30 @@ export class Compactor {
     return end;
   }
 
+  /** Writes history chunks of a run until what is left is no longer than one. */
+  async #saveAhead({ runNo, unsaved }: Run, most: number): Promise<void> {
+    while (isLong(unsaved, most)) {
+      const { frames, ahead, stale } = unsaved;
+      const chunk = nextChunk(frames, ahead.frames, most);
+      const end = ahead.frames + chunk.length;
+      // What is left came in one journal value.
+      if (end === frames.length) return;
+      const { seq } = chunk.at(-1)!;
+      const value = concat(chunk.map(({ bytes }) => bytes));
+      try {
+        await this.#store.write([
+          ...removals(runNo, stale),
+          { kind: 'put', key: keys.history(runNo, seq), value },
+        ]);
+      } catch (error) {
+        unsaved.stale = [...stale, seq];
+        throw error;
+      }
+      unsaved.stale = [];
+      unsaved.ahead = { frames: end, bytes: ahead.bytes + value.length };
+    }
+  }
+
   async #trim(through: number): Promise<void> {
     for (;;) {
       const ops: WriteOp[] = [];
@@ -188,7 +225,7 @@ function save(
 ): number {
   const { runNo, runId, namespace, workflowId, firstRunNo } = run.info;
   const put = (key: Uint8Array, value: Uint8Array) => ops.push({ kind: 'put', key, value });
-  for (const seq of unsaved.stale) ops.push({ kind: 'remove', key: keys.history(runNo, seq) });
+  ops.push(...removals(runNo, unsaved.stale));
   if (unsaved.isNew) put(keys.runId(runId), packNumber(runNo));
   if (isLatest) put(keys.workflow(namespace, workflowId), packNumber(runNo));
   for (const { seq, due } of unsaved.timersRemoved)
@@ -214,7 +251,7 @@ function save(
     if (isAwaited(delivery)) put(deliveryKey(delivery), packNumber(runNo));
   for (const { kind, seq } of unsaved.settled)
     ops.push({ kind: 'remove', key: deliveryKey({ senderRunNo: runNo, kind, seq }) });
-  const chunk = concat(unsaved.frames.map(({ bytes }) => bytes));
+  const chunk = concat(unsaved.frames.slice(unsaved.ahead.frames).map(({ bytes }) => bytes));
   if (chunk.length > 0) put(keys.history(runNo, through), chunk);
   put(keys.run(runNo), packRunRecord(run.toRecord(through)));
   if (run.closeTime !== undefined) put(keys.ended(namespace, run.closeTime, runNo), EMPTY);
@@ -224,7 +261,24 @@ function save(
   if (timeoutAt !== undefined && run.closed)
     ops.push({ kind: 'remove', key: keys.due(timeoutAt, runNo, 'runTimeout', 0) });
   else if (timeoutAt !== undefined && unsaved.isNew) put(keys.due(timeoutAt, runNo, 'runTimeout', 0), EMPTY);
-  return chunk.length;
+  return unsaved.bytes;
+}
+
+function isLong({ bytes, ahead }: Unsaved, most: number): boolean {
+  return bytes - ahead.bytes > most;
+}
+
+/** The frames of whole journal values, from `at` on, until there are so many bytes. */
+function nextChunk(frames: Unsaved['frames'], at: number, most: number): Unsaved['frames'] {
+  let bytes = 0;
+  let end = at;
+  while (end < frames.length && (bytes < most || frames[end]!.seq === frames[end - 1]!.seq))
+    bytes += frames[end++]!.bytes.length;
+  return frames.slice(at, end);
+}
+
+function removals(runNo: number, stale: readonly number[]): WriteOp[] {
+  return stale.map((seq) => ({ kind: 'remove', key: keys.history(runNo, seq) }));
 }
 
 const deliveryKey = ({ senderRunNo, kind, seq }: Delivery) => keys.delivery(senderRunNo, kind, seq);

@@ -178,10 +178,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   /** Takes up what was going on when the store was closed, or the process died. */
   #resume(recovered: readonly Live[]): void {
     for (const live of recovered) {
-      this.#compactor.noted(
-        live,
-        live.run.unsaved.frames.reduce((sum, { bytes }) => sum + bytes.length, 0),
-      );
+      this.#compactor.noted(live, live.run.unsaved.bytes);
       for (const [seq, { due }] of live.run.timers)
         this.#agenda.add({ at: due, runNo: live.run.runNo, kind: 'timer', seq });
       if (live.run.needsTurn) this.#takeUp(live);

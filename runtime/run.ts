@@ -229,6 +229,7 @@ export class Run {
     this.events += frame.events;
     this.bytes += frame.bodyLength;
     this.unsaved.frames.push({ seq, bytes: frame.bytes });
+    this.unsaved.bytes += frame.bytes.length;
   }
 
   apply(entry: JournalEntry): Effect[] {
@@ -269,6 +270,16 @@ export class Run {
   /** The run closed before it could hear what became of this. */
   forgetDelivery(kind: DeliveryKind, seq: number): void {
     this.unsaved.settled.push({ kind, seq });
+    this.unsaved.forgotten.add(`${kind} ${seq}`);
+  }
+
+  /**
+   * The run asks for something that it may not know to be done, now or after a crash: whoever has done it must still be able to tell.
+   * What is being written right now counts as known: either all of that write is in the store or nothing.
+   */
+  awaits(kind: DeliveryKind, seq: number): boolean {
+    const waits = this.outbox.has(kind === 'child' ? 'startChild' : 'external', seq);
+    return waits || this.unsaved.forgotten.has(`${kind} ${seq}`);
   }
 
   #step(event: ExecutionEvent): void {

@@ -11,10 +11,11 @@ import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
 import { unpackRunRecord } from '../codec/packed/run-record.js';
 import { type OutboxItem, unpackActivityRecord, unpackOutboxItem } from '../codec/run-record.js';
 import { InvariantError } from './errors.js';
+import { journalValues } from './journal.js';
 import { Live } from './live.js';
 import { Run } from './run.js';
 import type { Store } from './store/store.js';
-import type { Delivery } from './unsaved.js';
+import { CHUNK_BYTES_LEAST, type Delivery } from './unsaved.js';
 
 /** Runs that were loaded and may have become idle since (D8). */
 const VISITED_MAX = 1_024;
@@ -116,8 +117,7 @@ export class Runs {
 
   /** The sender does not know yet that it was delivered. One that waits for something is in memory. */
   isAwaited({ senderRunNo, kind, seq }: Delivery): boolean {
-    const sender = this.peek(senderRunNo)?.run;
-    return sender?.outbox.has(kind === 'child' ? 'startChild' : 'external', seq) ?? false;
+    return this.peek(senderRunNo)?.run.awaits(kind, seq) ?? false;
   }
 
   /** Leaves the host's memory; the store has all of it. */
@@ -223,8 +223,8 @@ export class Runs {
   recover(): { lastSeq: number; recovered: Live[] } {
     const recovered = new Set<Live>();
     let lastSeq = 0;
-    for (const [key, value] of this.#store.range(startOf('j'), endOf('j'))) {
-      lastSeq = readNumber(key, 0);
+    for (const { seq, value } of journalValues(this.#store)) {
+      lastSeq = seq;
       for (const frame of frames(value)) {
         let live = this.get(frame.runNo);
         const entry = unpackEntry(frame.body, live?.run.info.identity);
@@ -241,7 +241,14 @@ export class Runs {
         recovered.add(live);
       }
     }
+    for (const { run } of recovered) if (run.unsaved.bytes > CHUNK_BYTES_LEAST) this.#findAhead(run);
     return { lastSeq, recovered: [...recovered] };
+  }
+
+  /** The process may have ended when history chunks had gone ahead of the run's record: the journal has what is in them. */
+  #findAhead({ runNo, through, unsaved }: Run): void {
+    for (const [key] of this.#store.range(keys.history(runNo, through + 1), keys.run(runNo + 1)))
+      unsaved.stale.push(readNumber(key, 1));
   }
 }
 

@@ -8,6 +8,9 @@ import type { DeliveryKind } from '../codec/keys.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import { SparseMap, SparseSet } from './sparse.js';
 
+/** A history chunk has so many bytes at least, if its run has more. */
+export const CHUNK_BYTES_LEAST = 256;
+
 /** Something that a sender asked of this run, and that it has. */
 export interface Delivery {
   senderRunNo: number;
@@ -19,6 +22,9 @@ export interface Delivery {
 export interface Unsaved {
   /** Frames since the last save, oldest first, with the journal value each lies in. */
   frames: { seq: number; bytes: Uint8Array }[];
+  bytes: number;
+  /** So many of the first frames lie in history chunks already, with so many bytes. The run's record does not know of them yet. */
+  ahead: { frames: number; bytes: number };
   timersRemoved: { seq: number; due: number }[];
   activitiesRemoved: number[];
   activitiesChanged: SparseSet<number>;
@@ -28,14 +34,21 @@ export interface Unsaved {
   outboxRemoved: number[];
   deliveries: Delivery[];
   settled: { kind: DeliveryKind; seq: number }[];
+  /** Of these, those of which no journal entry tells, by kind and number: a crash before the next save brings them back. */
+  forgotten: SparseSet<string>;
   /** The run is not yet in the store at all. */
   isNew: boolean;
-  /** History chunks of writes that failed, and that may be in the store all the same. */
+  /**
+   * History chunks beyond the run's record that may be in the store, and that its next write removes: of writes that failed, and
+   * of those that the end of the process came behind.
+   */
   stale: number[];
 }
 
 export const emptyUnsaved = (isNew: boolean): Unsaved => ({
   frames: [],
+  bytes: 0,
+  ahead: { frames: 0, bytes: 0 },
   timersRemoved: [],
   activitiesRemoved: [],
   activitiesChanged: new SparseSet(),
@@ -44,13 +57,16 @@ export const emptyUnsaved = (isNew: boolean): Unsaved => ({
   outboxRemoved: [],
   deliveries: [],
   settled: [],
+  forgotten: new SparseSet(),
   isNew,
   stale: [],
 });
 
 /** The differences of a write that failed, before those that came since. */
 export function putBack(unsaved: Unsaved, failed: Unsaved, through: number): void {
-  unsaved.frames.unshift(...failed.frames);
+  unsaved.frames = failed.frames.concat(unsaved.frames);
+  unsaved.bytes += failed.bytes;
+  unsaved.ahead = failed.ahead;
   unsaved.timersRemoved.unshift(...failed.timersRemoved);
   unsaved.activitiesRemoved.unshift(...failed.activitiesRemoved);
   for (const seq of failed.activitiesChanged) unsaved.activitiesChanged.add(seq);
@@ -60,6 +76,7 @@ export function putBack(unsaved: Unsaved, failed: Unsaved, through: number): voi
   unsaved.outboxRemoved.unshift(...failed.outboxRemoved);
   unsaved.deliveries.unshift(...failed.deliveries);
   unsaved.settled.unshift(...failed.settled);
+  for (const delivery of failed.forgotten) unsaved.forgotten.add(delivery);
   unsaved.isNew = failed.isNew;
   unsaved.stale = [...failed.stale, through];
 }

@@ -97,7 +97,8 @@ export interface LmdbStoreOptions {
  * Opens the store in a folder, or makes one.
  * Rejects with StoreLockedError, StoreFormatError, StoreUnreadableError or StoreMissingError, and then nothing that
  * was there has changed; with StoreFullError when there is no room to make a store or to take over redo files.
- * A store of an older format, down to formatMin, is opened as it is; to bring it up to date is the caller's business.
+ * A store of an older format, down to formatMin, is opened as it is, and has the newest number from then on: what is written into
+ * it may be what those who know only the older one misread. To bring what is in it up to date is the caller's business.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
   const folder = await prepareFolder(options.path, options.create ?? true);
@@ -162,12 +163,16 @@ async function createStore(folder: string, format: number): Promise<void> {
   }
   const aside = await mkdtemp(path.join(folder, '.new-'));
   const database = openDatabase(aside);
-  const value = Buffer.from(JSON.stringify({ store: 'signalbox', format }));
-  await database.batch(() => database.put(FORMAT_KEY, value));
+  await putFormat(database, format);
   await database.close();
   await rename(path.join(aside, DATA_FILE), path.join(folder, DATA_FILE));
   await rm(aside, { recursive: true });
   await syncFolder(folder);
+}
+
+function putFormat(database: Database, format: number): Promise<boolean> {
+  const value = Buffer.from(JSON.stringify({ store: 'signalbox', format }));
+  return database.batch(() => database.put(FORMAT_KEY, value));
 }
 
 async function openStore(folder: string, lock: FolderLock, options: LmdbStoreOptions): Promise<LmdbStore> {
@@ -177,7 +182,7 @@ async function openStore(folder: string, lock: FolderLock, options: LmdbStoreOpt
   try {
     database = openDatabase(folder);
     checkAlone(folder, database);
-    checkFormat(folder, database, options);
+    if (checkFormat(folder, database, options) < options.format) await putFormat(database, options.format);
     const file = await openFile(path.join(folder, DATA_FILE), 'r+');
     return new LmdbStore({ folder, database, file, lock, bytesMax: options.mapBytesMax ?? Infinity });
   } catch (error) {
@@ -195,16 +200,18 @@ function checkAlone(folder: string, database: Database): void {
   if (before > 0 || readers() > 1) throw new StoreLockedError(folder);
 }
 
+/** Returns the format that the store has. */
 function checkFormat(
   folder: string,
   database: Database,
   { format: known, formatMin = 1 }: LmdbStoreOptions,
-): void {
+): number {
   const value = database.get(FORMAT_KEY);
   if (value === undefined)
     throw new StoreFormatError(folder, undefined, known, 'its data.mdb is of another program');
   const { format } = JSON.parse(Buffer.from(value).toString()) as { format: number };
   if (format > known || format < formatMin) throw new StoreFormatError(folder, format, known);
+  return format;
 }
 
 /** Errors of LMDB while opening or reading become ours; ours stay as they are. */

@@ -1,13 +1,14 @@
 /** What is in the store when entries were moved (compactor.ts). That nothing is lost on the way is in runs.test.ts. */
 import { expect } from 'chai';
-import { frames, unpackEntry } from '../../codec/journal-entry.js';
+import { type Command, frames, type Input, unpackEntry } from '../../codec/journal-entry.js';
 import { keys, readDueKind, readNumber } from '../../codec/keys.js';
+import { encodePayload } from '../../codec/payload.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
 import { Runs } from '../../runtime/runs.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store } from '../../runtime/store/store.js';
-import { refusing } from '../support/faulty.js';
+import { puts, refusing } from '../support/faulty.js';
 import { activity, type Entry, journalValue, signal, started, turn } from '../support/journal.js';
 import { keysOfKind } from '../support/rows-of-kind.js';
 import { eventually } from '../support/runtime.js';
@@ -21,7 +22,7 @@ interface Parts {
 /** A committer and a compactor, joined as the host and its threads join them. */
 function rig({ store = openMemoryStore(), journalBytesMax = 1e9 }: Parts = {}) {
   const runs = new Runs(store);
-  const { lastSeq } = runs.recover();
+  const { lastSeq, recovered } = runs.recover();
   const committer = new Committer(store, lastSeq);
   const errors: Error[] = [];
   const compactor = new Compactor({
@@ -31,6 +32,7 @@ function rig({ store = openMemoryStore(), journalBytesMax = 1e9 }: Parts = {}) {
     journalBytesMax,
     onError: (error) => errors.push(error),
   });
+  for (const live of recovered) compactor.noted(live, live.run.unsaved.bytes);
   const append = (...entries: Entry[]): void => {
     const value = journalValue(entries);
     for (const [, entry] of entries) if (entry.kind === 'started') runs.admit(entry.info);
@@ -209,6 +211,151 @@ describe('compactor', () => {
     expect(Math.max(...sizes)).to.be.at.most(4 * 256);
   });
 
+  describe('a run with more history than one write is to hold', () => {
+    const CHUNK = 1_000;
+    const ENTRIES = 200;
+    /** Of one journal value: with so many, one value is longer than a chunk, and longer than a row of the journal. */
+    const MANY = 120;
+    const open = (store: Store, chunk = CHUNK) => rig({ store, journalBytesMax: 64 * chunk });
+    const historyOf = ({ runs }: { runs: Runs }, runNo = 1) =>
+      runs.history(runs.get(runNo)!).flatMap((chunk) => [...frames(chunk)].map(({ bytes }) => hex(bytes)));
+    const chunksOf = (store: Store) =>
+      keysOfKind(store, 'h')
+        .filter((key) => readNumber(key, 0) === 1)
+        .map((key) => store.get(key)!);
+    /** Runs 1 and 2 in the journal, the first one with a long history, in values of one entry and of several. */
+    async function filled(store: Store, chunk = CHUNK) {
+      const made = open(store, chunk);
+      await made.commit(started(1, 'long'), started(2, 'short'));
+      await more(made, ENTRIES);
+      return made;
+    }
+    async function more({ commit }: ReturnType<typeof rig>, entries: number) {
+      for (let i = 0; i < entries; i++) {
+        if (i % 50 === 30) await commit(...Array<Entry>(MANY).fill(idle));
+        else await (i % 7 === 0 ? commit(idle, idle, turn(2)) : commit(idle));
+      }
+    }
+    async function whole(entries = ENTRIES): Promise<string[]> {
+      const made = rig();
+      await made.commit(started(1, 'long'), started(2, 'short'));
+      await more(made, entries);
+      return historyOf(made);
+    }
+    /** All of it is there once, in this opening and the next, and nothing else. */
+    async function expectWhole(made: ReturnType<typeof rig>, expected: string[]): Promise<void> {
+      expect(historyOf(made)).to.deep.equal(expected);
+      await made.compactor.run();
+      expect(historyOf(made)).to.deep.equal(expected);
+      expect(historyOf(open(made.store))).to.deep.equal(expected);
+      expect(chunksOf(made.store).flatMap((chunk) => [...frames(chunk)])).to.have.length(expected.length);
+      expect(keysOfKind(made.store, 'j')).to.have.length(1);
+    }
+
+    it('goes in chunks that are not much longer', async () => {
+      for (let chunk = 260; chunk < CHUNK; chunk += 13) {
+        const store = openMemoryStore();
+        const made = await filled(store, chunk);
+        await made.compactor.run();
+        const lengths = chunksOf(store).map(({ length }) => length);
+        expect(lengths.length).to.be.above(5);
+        expect(Math.max(...lengths)).to.be.below(chunk + 2 * MANY * journalValue([idle]).length);
+        expect(made.compactor.unsavedBytes).to.equal(0);
+        await expectWhole(made, await whole());
+      }
+    });
+
+    it('more comes while it goes: nothing is missing, and order is kept', async () => {
+      const disk = openMemoryStore({ durability: 'commit' });
+      let made: ReturnType<typeof rig> | undefined;
+      let left = 20;
+      const store = refusing(disk, (ops) => {
+        if (made !== undefined && puts('r', ops) && left-- > 0) made.append(idle);
+        return undefined;
+      });
+      made = await filled(store);
+      const running = made;
+      await running.compactor.run();
+      await running.committer.settled();
+      const inMemory = historyOf(running);
+      expect(inMemory).to.have.length((await whole()).length + 20 - Math.max(0, left));
+      left = 0;
+      await running.compactor.run();
+      expect(historyOf(open(store))).to.deep.equal(inMemory);
+    });
+
+    it('the process ends between any two writes: all of it is there once, also when it is moved again', async () => {
+      const disk = openMemoryStore();
+      const made = await filled(disk);
+      const ends: Store[] = [copyOf(disk)];
+      const write = disk.write.bind(disk);
+      disk.write = async (ops) => {
+        await write(ops);
+        ends.push(copyOf(disk));
+      };
+      await made.compactor.run();
+      expect(ends.length).to.be.above(6);
+      // Chunks are of another length the second time.
+      for (const end of ends) await expectWhole(open(end, 0.7 * CHUNK), await whole());
+    });
+
+    for (const when of ['before', 'after'] as const)
+      it(`any of the writes fails ${when} it took effect: all of it is there once, also when it is moved again`, async () => {
+        for (let failing = 1, failed = true; failed; failing++) {
+          let writes = 0;
+          failed = false;
+          let armed = false;
+          const store = refusing(openMemoryStore(), () => {
+            if (!armed || ++writes !== failing) return undefined;
+            failed = true;
+            return { when, error: new Error('planned') };
+          });
+          const made = await filled(store);
+          armed = true;
+          const error = await made.compactor.run().catch((reason) => reason);
+          armed = false;
+          if (failed) expect(error).to.have.property('message', 'planned');
+          expect(historyOf(made)).to.deep.equal(await whole());
+          // So much that chunks become longer.
+          await more(made, 1_400);
+          await expectWhole(made, [...(await whole()), ...(await whole(1_400)).slice(1)]);
+          if (!failed) expect(failing).to.be.above(6);
+        }
+      });
+  });
+
+  it('a sender that closed before it heard that its message is there: whenever the process ends, it is not sent again', async () => {
+    const disk = openMemoryStore();
+    const instants: Store[] = [];
+    const store = refusing(disk, () => void instants.push(copyOf(disk)));
+    const { runs, compactor, commit } = rig({ store, journalBytesMax: 64_000 });
+    const command = { kind: 'signalExternal', seq: 1, name: 'note', args: encodePayload([]) } as const;
+    const target = { workflowId: 'receiver', childOnly: false };
+    const sender = { workflowId: 'sender', runId: 'run-2', runNo: 2, seq: 1 };
+    await commit(started(1, 'receiver'), started(2, 'sender'));
+    // The receiver is written first, and the sender is so long that it goes by itself.
+    for (let i = 0; i < 100; i++) await commit([2, idle[1]]);
+    await commit(turn(2, [], [{ ...command, target } as Command]));
+    await commit(turn(1, [{ ...signal(), sender } as Input]));
+    await commit([2, { kind: 'terminated', time: 3_000, reason: undefined, details: undefined }]);
+    const { run } = runs.get(2)!;
+    // As deliveries.ts does when the answer finds the run closed.
+    run.forgetDelivery('message', 1);
+    run.removeFromOutbox('external', 1);
+    instants.length = 0;
+    await compactor.run();
+    instants.push(copyOf(disk));
+    expect(instants.length).to.be.above(3);
+    for (const instant of instants) {
+      const { runs: found } = rig({ store: instant });
+      const known =
+        instant.get(keys.delivery(2, 'message', 1)) !== undefined ||
+        found.get(1)!.run.unsaved.deliveries.length > 0;
+      expect(known || !found.get(2)!.run.outbox.has('external', 1)).to.equal(true);
+    }
+    expect(keysOfKind(disk, 'x')).to.deep.equal([]);
+  });
+
   it('a journal of thousands of values: trimmed to the newest', async () => {
     const { store, compactor, commit } = rig();
     await commit(started(1, 'one'));
@@ -218,3 +365,12 @@ describe('compactor', () => {
     expect(keysOfKind(store, 'h')).to.deep.equal([keys.history(1, 2_501)]);
   });
 });
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+function copyOf(store: Store): Store {
+  const copy = openMemoryStore();
+  const rows = [...store.range(new Uint8Array(), Uint8Array.of(0xff))];
+  void copy.write(rows.map(([key, value]) => ({ kind: 'put', key: key.slice(), value: value.slice() })));
+  return copy;
+}

@@ -174,12 +174,15 @@ describe('store folder', () => {
     expect(readdirSync(folder).sort()).to.deep.equal(['data.mdb', 'lock.mdb']);
   });
 
-  it('store: older format -> opened', async () => {
+  it('store: older format -> opened, and of the newer one from then on', async () => {
     const folder = newFolder();
     await filled(folder);
     const store = await open(folder, { format: 2 });
     expect(keys(store)).to.have.length(40);
     await store.close();
+    const error = (await rejection(open(folder, { format: 1 }))) as StoreFormatError;
+    expect(error).to.be.instanceOf(StoreFormatError);
+    expect([error.found, error.known]).to.deep.equal([2, 1]);
   });
 
   it('store: older format than the oldest that is read -> StoreFormatError, and nothing is changed', async () => {
