@@ -13,7 +13,7 @@
  * the store reported otherwise is overwritten before anything else can follow it.
  */
 import { journalRows, partRemovals } from './journal.js';
-import type { Store } from './store/store.js';
+import type { Store, WriteOp } from './store/store.js';
 
 interface Append {
   frames: Uint8Array;
@@ -27,8 +27,8 @@ export class Committer {
   readonly #valueBytesMax: number;
   #gathered: Append[] = [];
   #writing = false;
-  /** The store may have a value of the next number, from a write that failed. */
-  #overwriting = false;
+  /** Rows that the store may have of a value of the next number, from writes that failed. */
+  #leftRows = 0;
   /** How many have been appended, and of how many it is known what became of them. */
   #appended = 0;
   #settled = 0;
@@ -82,13 +82,14 @@ export class Committer {
   }
 
   async #put(seq: number, group: readonly Append[]): Promise<Error | undefined> {
+    let rows: WriteOp[] = [];
     try {
-      const rows = journalRows(seq, concat(group));
-      await this.#store.write(this.#overwriting ? [...rows, ...partRemovals(seq, rows.length)] : rows);
-      this.#overwriting = false;
+      rows = journalRows(seq, concat(group));
+      await this.#store.write([...rows, ...partRemovals(seq, rows.length, this.#leftRows)]);
+      this.#leftRows = 0;
       return undefined;
     } catch (error) {
-      this.#overwriting = true;
+      this.#leftRows = Math.max(this.#leftRows, rows.length);
       return error as Error;
     }
   }

@@ -17,8 +17,6 @@ import type { Store, WriteOp } from './store/store.js';
 const PART_BYTES = 4_000;
 const PARTED_BYTES_MAX = 64 * 1024;
 
-export const PARTS_MAX = Math.ceil(PARTED_BYTES_MAX / PART_BYTES);
-
 /** The rows of a value. */
 export function journalRows(seq: number, value: Uint8Array): WriteOp[] {
   if (value.length <= PART_BYTES || value.length > PARTED_BYTES_MAX)
@@ -29,9 +27,9 @@ export function journalRows(seq: number, value: Uint8Array): WriteOp[] {
   return rows;
 }
 
-/** What removes the parts of a value from this one on. */
-export function partRemovals(seq: number, from: number): WriteOp[] {
-  const count = Math.max(0, PARTS_MAX - from);
+/** What removes some rows of a value, from one on and up to another, if there are any between them. */
+export function partRemovals(seq: number, from: number, to: number): WriteOp[] {
+  const count = Math.max(0, to - from);
   return Array.from({ length: count }, (_, i) => ({ kind: 'remove', key: partKey(seq, from + i) }));
 }
 
