@@ -11,6 +11,8 @@
  *
  * D3: a run's envelopes are handled in batch order, one turn at a time. D5: replay compares each command with the
  * recorded one. D7: whatever a run throws ends its own turn, never the batch.
+ *
+ * The file is long because a turn, its failure and its replay change the same few things about a run.
  */
 import v8 from 'node:v8';
 import type { Activation } from '../actors/activation.js';

@@ -92,7 +92,15 @@ export class TurnTimes {
     if (this.#timed > 0) this.#timed--;
     if (long) this.#timed = TIMED_BATCHES;
     this.#noteAverage(items.length, spent, times);
-    if (long || this.#watched.size > 0 || this.#ofType.size > 0) this.#noteRuns(items, times, long);
+    if (long || this.#isConcerned(items)) this.#noteRuns(items, times, long);
+  }
+
+  /** Whether anything is known about one of them: otherwise a batch that took no time to speak of teaches nothing. */
+  #isConcerned(items: readonly Item[]): boolean {
+    if (this.#watched.size === 0 && this.#ofType.size === 0) return false;
+    return items.some(
+      ({ live }) => live.expectation !== undefined || this.#ofType.has(live.run.info.workflowType),
+    );
   }
 
   #noteAverage(messages: number, ms: number, slow: BatchResult['times']): void {

@@ -5,6 +5,7 @@
  * that callers know. Does not own: anything about runs; the service does that.
  *
  * Everything up to the service call is synchronous, so that calls made without awaiting keep their order (D3).
+ * The file is long because it is the catalogue of calls, each with its shapes and errors.
  */
 import type {
   QueryDefinition,
