@@ -13,13 +13,7 @@
  * comes through here, so the same inputs at the same times give the same commands.
  */
 import type { Failure } from '../codec/failure.js';
-import {
-  type Command,
-  type Input,
-  isTerminal,
-  type StartInfo,
-  type UpdateInput,
-} from '../codec/journal-entry.js';
+import type { Command, Input, StartInfo, UpdateInput } from '../codec/journal-entry.js';
 import { Activities } from './activities.js';
 import { Children } from './children.js';
 import { ContinueAsNew } from './continue-as-new.js';
@@ -40,6 +34,7 @@ import type { ReadOnlyRuntime } from './sandbox/read-only.js';
 import { realNow } from './sandbox/real-clock.js';
 import { CancellationScope } from './scopes.js';
 import { Timers } from './timers.js';
+import { TurnState } from './turn-state.js';
 
 export type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
 export interface LogLine {
@@ -67,7 +62,7 @@ export type TurnOutcome =
       commands: Command[];
       /** False when nothing happened that replay would have to repeat. */
       worked: boolean;
-      rejected: RejectedUpdate[];
+      rejected: readonly RejectedUpdate[];
       closed: boolean;
     }
   | { kind: 'failed'; failure: Failure };
@@ -91,8 +86,6 @@ type SeqKind = 'timer' | 'activity' | 'condition' | 'child' | 'external';
 export class Activation {
   info: StartInfo;
   readonly handlers = new Handlers(this);
-  readonly children = new Children(this);
-  readonly externals = new Externals(this);
   readonly conditions = new Map<number, Condition>();
   readonly rootScope = CancellationScope.root();
   currentDetails = '';
@@ -109,6 +102,8 @@ export class Activation {
   // Most idle executions use few of these; an empty Map alone takes 200 bytes.
   #timers: Timers | undefined;
   #activities: Activities | undefined;
+  #children: Children | undefined;
+  #externals: Externals | undefined;
   #patches: Set<string> | undefined;
   readonly #load: LoadWorkflows;
   readonly #readOnly: ReadOnlyRuntime;
@@ -120,19 +115,13 @@ export class Activation {
   #main: ((...args: unknown[]) => unknown) | undefined;
   #phase: 'new' | 'running' | 'closed' = 'new';
   #cancelRequested = false;
-  #commands: Command[] = [];
-  #accepted: Input[] = [];
-  #afterDrain: (() => void)[] = [];
-  #error: { value: unknown } | undefined;
-  /** False while the turn has done nothing: a turn whose messages were all rejected leaves no trace. */
-  #worked = false;
+  /** Undefined between turns. */
+  #doing: TurnState | undefined;
   #spoiled = false;
-  #lastNow: number;
 
   constructor(info: StartInfo, load: LoadWorkflows, readOnly: ReadOnlyRuntime) {
     this.info = info;
     this.now = info.startTime;
-    this.#lastNow = info.startTime;
     this.#load = load;
     this.#readOnly = readOnly;
   }
@@ -147,6 +136,16 @@ export class Activation {
     return this.#activities;
   }
 
+  get children(): Children {
+    this.#children ??= new Children(this);
+    return this.#children;
+  }
+
+  get externals(): Externals {
+    this.#externals ??= new Externals(this);
+    return this.#externals;
+  }
+
   get closed(): boolean {
     return this.#phase === 'closed';
   }
@@ -156,15 +155,11 @@ export class Activation {
   /** Runs all jobs of the turn synchronously: no promise job runs between two of them. */
   begin(turn: Turn): void {
     setCurrent(this);
-    this.#lastNow = this.now;
+    this.#doing = new TurnState(this.now);
     this.now = Math.max(this.now, turn.now);
     this.historyLength = turn.historyLength;
     this.historySize = turn.historySize;
     this.replaying = turn.replaying;
-    this.#commands = [];
-    this.#accepted = [];
-    this.#error = undefined;
-    this.#worked = false;
     try {
       if (this.#phase === 'new') this.#initialize();
       for (const input of inJobOrder(turn.inputs)) this.#job(input, !turn.replaying);
@@ -177,16 +172,17 @@ export class Activation {
   /** After the microtasks are drained: goes on where a condition came true. True: drain and call again. */
   step(): boolean {
     this.handlers.drained();
-    if (this.#error !== undefined) return false;
+    const turn = this.#turn;
+    if (turn.error !== undefined) return false;
     try {
-      const later = this.#afterDrain;
+      const later = turn.afterDrain;
       if (later.length > 0) {
-        this.#afterDrain = [];
+        turn.afterDrain = [];
         for (const fn of later) fn();
         this.#passConditions();
         return true;
       }
-      return this.#worked && this.#passConditions();
+      return turn.worked && this.#passConditions();
     } catch (error) {
       this.#capture(error);
       return false;
@@ -197,25 +193,33 @@ export class Activation {
   finish(unhandled?: { reason: unknown }): TurnOutcome {
     const rejected = this.handlers.takeRejected();
     if (unhandled !== undefined) this.#capture(unhandled.reason);
-    const error = this.#error;
+    const turn = this.#turn;
+    const { error, worked } = turn;
+    this.#doing = undefined;
     setCurrent(undefined);
     if (error !== undefined) return { kind: 'failed', failure: toFailure(error.value) };
-    if (!this.#worked) this.now = this.#lastNow;
-    const commands = this.closed ? this.#lastCommands() : this.#commands;
+    if (!worked) this.now = turn.before;
     if (this.closed) this.handlers.warnUnfinished();
-    const inputs = this.#accepted;
-    this.#commands = [];
-    this.#accepted = [];
-    return { kind: 'done', inputs, commands, worked: this.#worked, rejected, closed: this.closed };
+    return {
+      kind: 'done',
+      inputs: turn.accepted,
+      commands: this.closed ? turn.endingWith((end) => this.#withSignals(end)) : turn.commands,
+      worked,
+      rejected,
+      closed: this.closed,
+    };
+  }
+
+  /** What the code of queries and leftover promise jobs does outside of any turn is of no account: the next begin() forgets it. */
+  get #turn(): TurnState {
+    this.#doing ??= new TurnState(this.now);
+    return this.#doing;
   }
 
   #initialize(): void {
     const { info } = this;
-    this.memo = info.memo === undefined ? {} : (decodePayload(info.memo) as Record<string, unknown>);
-    this.searchAttributes =
-      info.searchAttributes === undefined
-        ? {}
-        : (decodePayload(info.searchAttributes) as Record<string, unknown>);
+    this.memo = decodeRecord(info.memo);
+    this.searchAttributes = decodeRecord(info.searchAttributes);
     const exports = this.#load();
     const main = exports.get(info.workflowType) ?? exports.get('default');
     if (typeof main !== 'function') {
@@ -230,10 +234,11 @@ export class Activation {
 
   #job(input: Input, live: boolean): void {
     if (input.kind === 'update') {
-      const before = this.#accepted.length;
+      const { accepted } = this.#turn;
+      const before = accepted.length;
       this.handlers.update(input, live);
       // A rejected or waiting update must leave no trace, not even a look at the conditions: replay does not see it.
-      if (this.#accepted.length === before) return;
+      if (accepted.length === before) return;
     } else {
       this.accept(input);
       this.#apply(input);
@@ -265,7 +270,7 @@ export class Activation {
 
   #startMain(): void {
     this.#phase = 'running';
-    this.#worked = true;
+    this.#turn.worked = true;
     const args = decodePayload(this.info.args) as unknown[];
     // A view on the bytes of a whole batch, which would stay with it; a replay brings them again.
     this.info = { ...this.info, args: NO_BYTES };
@@ -279,7 +284,8 @@ export class Activation {
 
   /** Calls the blocked conditions in the order in which they were made, until a whole pass frees none. */
   #passConditions(): boolean {
-    if (this.#error !== undefined) throw this.#error.value;
+    const { error } = this.#turn;
+    if (error !== undefined) throw error.value;
     let freedAny = false;
     for (let freed = true; freed && this.conditions.size > 0; ) {
       freed = false;
@@ -319,12 +325,6 @@ export class Activation {
     }
   }
 
-  /** A run ends once, and all that it asked for before or after in the same turn comes first (semantics.md 1.9). */
-  #lastCommands(): Command[] {
-    const end = this.#commands.find(isTerminal)!;
-    return [...this.#commands.filter((command) => !isTerminal(command)), this.#withSignals(end)];
-  }
-
   /** The next run gets the signals that no handler has taken by the end of the turn. */
   #withSignals(end: Command): Command {
     const signals = this.handlers.waitingSignals;
@@ -332,7 +332,7 @@ export class Activation {
   }
 
   #capture(error: unknown): void {
-    this.#error ??= { value: error };
+    this.#turn.capture(error);
   }
 
   #close(command: Command): void {
@@ -357,8 +357,7 @@ export class Activation {
   }
 
   command(command: Command): void {
-    // Not by push: that is guarded, for the user's code.
-    this.#commands[this.#commands.length] = command;
+    this.#turn.command(command);
   }
 
   /** Notes in the history, once per run, that the code took a path that has a name. */
@@ -371,20 +370,17 @@ export class Activation {
 
   /** Takes back a command of this very turn, as if it had never been given. False when there is none. */
   retract(match: (command: Command) => boolean): boolean {
-    const at = this.#commands.findIndex(match);
-    if (at >= 0) this.#commands.splice(at, 1);
-    return at >= 0;
+    return this.#turn.retract(match);
   }
 
   /** From here on the input is part of the turn, and of the history. */
   accept(input: Input): void {
-    this.#accepted[this.#accepted.length] = input;
-    this.#worked = true;
+    this.#turn.accept(input);
   }
 
   /** Runs fn in this turn once the microtasks under way have run. */
   afterDrain(fn: () => void): void {
-    this.#afterDrain.push(fn);
+    this.#turn.afterDrain.push(fn);
   }
 
   get random(): Random {
@@ -489,6 +485,10 @@ export class Activation {
 }
 
 const NO_BYTES = new Uint8Array();
+
+function decodeRecord(record: Uint8Array | undefined): Record<string, unknown> | undefined {
+  return record === undefined ? undefined : (decodePayload(record) as Record<string, unknown>);
+}
 
 /** Signals first, then updates, then everything else, each in mailbox order (semantics.md 2.7). */
 function inJobOrder(inputs: readonly Input[]): readonly Input[] {

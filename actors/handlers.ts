@@ -48,6 +48,12 @@ interface Handler extends HandlerOptions {
   fn: AnyFunction;
 }
 
+interface BufferedUpdate {
+  input: UpdateInput;
+  validate: boolean;
+}
+
+/** A handler that waits for something. */
 interface Running {
   name: string;
   id?: string;
@@ -70,11 +76,12 @@ export class Handlers {
   #defaultQuery: AnyFunction | undefined;
   #defaultUpdate: AnyFunction | undefined;
   #bufferedSignals: SignalInput[] = [];
-  #bufferedUpdates: { input: UpdateInput; validate: boolean }[] = [];
-  #running = new Set<Running>();
+  // An idle execution has none of these, and an empty Set alone takes 150 bytes.
+  #bufferedUpdates: BufferedUpdate[] | undefined;
+  #running: Set<Running> | undefined;
   /** Handlers of this turn that were done when they returned, until its promise jobs have run; most are of this kind. */
   #doneAtOnce = 0;
-  #rejected: RejectedUpdate[] = [];
+  #rejected: RejectedUpdate[] | undefined;
 
   constructor(activation: Activation) {
     this.#activation = activation;
@@ -113,7 +120,7 @@ export class Handlers {
   }
 
   get allFinished(): boolean {
-    return this.#running.size === 0 && this.#doneAtOnce === 0;
+    return (this.#running?.size ?? 0) === 0 && this.#doneAtOnce === 0;
   }
 
   // ----- signals -----------------------------------------------------------------------------------------------
@@ -141,10 +148,8 @@ export class Handlers {
     );
     if (returned.kind === 'value') return;
     const running: Running = { name, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
-    this.#running.add(running);
-    returned.promise
-      .catch((error) => this.#activation.fail(error))
-      .finally(() => this.#running.delete(running));
+    const done = this.#runs(running);
+    returned.promise.catch((error) => this.#activation.fail(error)).finally(done);
   }
 
   /**
@@ -164,6 +169,13 @@ export class Handlers {
       this.#doneAtOnce--;
       return { kind: 'promise', promise: Promise.reject(error) };
     }
+  }
+
+  /** Returns what to call when the handler is done. */
+  #runs(handler: Running): () => void {
+    this.#running ??= new Set();
+    this.#running.add(handler);
+    return () => void this.#running?.delete(handler);
   }
 
   /** The promise jobs of the turn have run. */
@@ -188,8 +200,9 @@ export class Handlers {
   /** True when the update was accepted in this call. */
   update(input: UpdateInput, validate: boolean): void {
     if (this.#updates.has(input.name) || this.#defaultUpdate !== undefined)
-      this.#deliverUpdate(input, validate);
-    else this.#bufferedUpdates.push({ input, validate });
+      return this.#deliverUpdate(input, validate);
+    this.#bufferedUpdates ??= [];
+    this.#bufferedUpdates.push({ input, validate });
   }
 
   #deliverUpdate(input: UpdateInput, validate: boolean): void {
@@ -205,7 +218,7 @@ export class Handlers {
         // Decoded anew, so that what a validator did to its copy is not seen.
         args = decodePayload(input.args) as unknown[];
       } catch (error) {
-        this.#rejected.push({ id, failure: toFailure(ensureTemporalFailure(error)) });
+        this.#reject(id, ensureTemporalFailure(error));
         return;
       }
       this.#accept(input);
@@ -224,7 +237,7 @@ export class Handlers {
         return;
       }
       const running: Running = { name, id, policy: handler?.unfinishedPolicy ?? 'WARN_AND_ABANDON' };
-      this.#running.add(running);
+      const done = this.#runs(running);
       returned.promise
         .then(complete)
         .catch((error) => {
@@ -233,7 +246,7 @@ export class Handlers {
           this.#activation.command({ kind: 'completeUpdate', id, failure: toFailure(failure) });
         })
         .catch((error) => this.#activation.fail(error))
-        .finally(() => this.#running.delete(running));
+        .finally(done);
     });
   }
 
@@ -251,25 +264,31 @@ export class Handlers {
 
   #flushUpdates(): void {
     for (;;) {
-      const at = this.#bufferedUpdates.findIndex(
+      const buffered = this.#bufferedUpdates ?? [];
+      const at = buffered.findIndex(
         ({ input }) => this.#defaultUpdate !== undefined || this.#updates.has(input.name),
       );
       if (at < 0) return;
-      const [buffered] = this.#bufferedUpdates.splice(at, 1);
-      this.#deliverUpdate(buffered!.input, buffered!.validate);
+      const [{ input, validate }] = buffered.splice(at, 1) as [BufferedUpdate];
+      this.#deliverUpdate(input, validate);
     }
   }
 
   /** Ends a turn: an update that nobody handled by now is rejected. Returns all that this turn rejected. */
-  takeRejected(): RejectedUpdate[] {
-    for (const { input } of this.#bufferedUpdates) {
-      const failure = ApplicationFailure.nonRetryable(`No registered handler for update: ${input.name}`);
-      this.#rejected.push({ id: input.id, failure: toFailure(failure) });
+  takeRejected(): readonly RejectedUpdate[] {
+    for (const { input } of this.#bufferedUpdates ?? []) {
+      const message = `No registered handler for update: ${input.name}`;
+      this.#reject(input.id, ApplicationFailure.nonRetryable(message));
     }
-    this.#bufferedUpdates = [];
+    this.#bufferedUpdates = undefined;
     const rejected = this.#rejected;
-    this.#rejected = [];
-    return rejected;
+    this.#rejected = undefined;
+    return rejected ?? NONE;
+  }
+
+  #reject(id: string, error: Error): void {
+    this.#rejected ??= [];
+    this.#rejected.push({ id, failure: toFailure(error) });
   }
 
   // ----- queries -----------------------------------------------------------------------------------------------
@@ -347,13 +366,13 @@ export class Handlers {
 
   /** A workflow that fails takes its handlers with it; nobody is warned of them. */
   forgetRunning(): void {
-    this.#running.clear();
+    this.#running = undefined;
     this.#doneAtOnce = 0;
   }
 
   /** One warning per kind of handler that the end of the workflow cut off. */
   warnUnfinished(): void {
-    const unfinished = [...this.#running].filter(({ policy }) => policy === 'WARN_AND_ABANDON');
+    const unfinished = [...(this.#running ?? [])].filter(({ policy }) => policy === 'WARN_AND_ABANDON');
     const updates = unfinished.filter(({ id }) => id !== undefined);
     const signals = unfinished.filter(({ id }) => id === undefined);
     if (updates.length > 0) {
@@ -369,6 +388,7 @@ export class Handlers {
   }
 }
 
+const NONE: readonly never[] = [];
 const NOW = Promise.resolve();
 const nothing = () => undefined;
 
