@@ -13,6 +13,7 @@ import { keys, readNumber, startOf } from '../codec/keys.js';
 import { packRunRecord } from '../codec/packed/run-record.js';
 import { packActivityRecord, packOutboxItem, packUpdateOutcome } from '../codec/run-record.js';
 import type { Committer } from './committer.js';
+import type { LargeWrites } from './large-writes.js';
 import type { Live } from './live.js';
 import type { Run } from './run.js';
 import { packNumber, type Runs } from './runs.js';
@@ -27,6 +28,8 @@ const CHUNKS_PER_JOURNAL = 64;
 const TRIM_VALUES = 1_024;
 /** A run that the store lacks some of stays in memory, so as many bytes of journal as that stand for one run at least. */
 const BYTES_PER_RUN = 1_024;
+/** With so many times what begins a compaction it lets nobody go before it. */
+const HURRIED_LOAD = 2;
 /** Fewer runs than this begin no compaction, however small the journal may be. */
 const RUNS_LEAST = 256;
 
@@ -34,6 +37,7 @@ export class Compactor {
   readonly #store: Store;
   readonly #runs: Runs;
   readonly #committer: Committer;
+  readonly #largeWrites: LargeWrites;
   readonly #journalBytesMax: number;
   readonly #chunkBytes: number;
   readonly #onError: (error: Error) => void;
@@ -43,17 +47,20 @@ export class Compactor {
   /** As many there were when a compaction failed; the next begins when there are enough beside them. */
   #bytesLeft = 0;
   #running: Promise<void> | undefined;
+  #finishing = false;
 
   constructor(parts: {
     store: Store;
     runs: Runs;
     committer: Committer;
+    largeWrites: LargeWrites;
     journalBytesMax: number;
     onError: (error: Error) => void;
   }) {
     this.#store = parts.store;
     this.#runs = parts.runs;
     this.#committer = parts.committer;
+    this.#largeWrites = parts.largeWrites;
     this.#journalBytesMax = parts.journalBytesMax;
     this.#chunkBytes = Math.min(
       SLICE_BYTES,
@@ -111,8 +118,19 @@ export class Compactor {
 
   /** As run, and none is under way afterwards if nothing more comes. */
   async finish(): Promise<void> {
-    do await this.run();
-    while (this.running);
+    this.#finishing = true;
+    try {
+      do await this.run();
+      while (this.running);
+    } finally {
+      this.#finishing = false;
+    }
+  }
+
+  #write(ops: readonly WriteOp[]): Promise<void> {
+    const bytes = ops.reduce((sum, op) => sum + (op.kind === 'put' ? op.value.length : 0), 0);
+    const hurries = () => this.#finishing || this.#load > HURRIED_LOAD;
+    return this.#largeWrites.compaction(bytes, () => this.#store.write(ops), hurries);
   }
 
   async #compact(): Promise<void> {
@@ -157,7 +175,7 @@ export class Compactor {
       );
     }
     try {
-      await this.#store.write(ops);
+      await this.#write(ops);
     } catch (error) {
       for (const { live, through } of slice) {
         live.run.saveFailed(through);
@@ -184,10 +202,7 @@ export class Compactor {
       const { seq } = chunk.at(-1)!;
       const value = concat(chunk.map(({ bytes }) => bytes));
       try {
-        await this.#store.write([
-          ...removals(runNo, stale),
-          { kind: 'put', key: keys.history(runNo, seq), value },
-        ]);
+        await this.#write([...removals(runNo, stale), { kind: 'put', key: keys.history(runNo, seq), value }]);
       } catch (error) {
         unsaved.stale = [...stale, seq];
         throw error;
@@ -286,6 +301,7 @@ const deliveryKey = ({ senderRunNo, kind, seq }: Delivery) => keys.delivery(send
 const EMPTY = new Uint8Array();
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {

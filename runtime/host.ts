@@ -51,6 +51,7 @@ import { nextRunInfo } from './continuation.js';
 import { Deliveries, type DeliveryHost, type WorkflowStart } from './deliveries.js';
 import { describeRun, STATUS_CODES, statusOf } from './describe.js';
 import { InvariantError } from './errors.js';
+import { LargeWrites } from './large-writes.js';
 import type { Limits } from './limits.js';
 import { ENVELOPE_BYTES, type Item, type Live, type Outcome, type UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
@@ -101,6 +102,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   readonly #runs: Runs;
   readonly #committer: Committer;
   readonly #compactor: Compactor;
+  readonly #largeWrites: LargeWrites;
   readonly #threads: Thread[];
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
@@ -119,16 +121,20 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     const { lastSeq, recovered } = this.#runs.recover();
     this.#committer = new Committer(store, lastSeq, limits.journalBytesMax / 2);
     const onError = (error: Error) => this.broken(error);
+    this.#largeWrites = new LargeWrites(limits.batchBytesMax);
+    const largeWrites = this.#largeWrites;
     this.#compactor = new Compactor({
       store,
       runs: this.#runs,
       committer: this.#committer,
+      largeWrites,
       journalBytesMax: limits.journalBytesMax,
       onError,
     });
     this.#threads = Array.from(
       { length: parts.threads },
-      (_, slot) => new Thread({ slot, pool, committer: this.#committer, clock, limits, host: this }),
+      (_, slot) =>
+        new Thread({ slot, pool, committer: this.#committer, clock, limits, largeWrites, host: this }),
     );
     const hasRoom = (slot: number, bytes: number) => this.#threads[slot]!.limitAgainst(bytes) === undefined;
     this.#waiting = new WaitingRoom({ threads: parts.threads, hasRoom }, limits);
@@ -1157,6 +1163,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     }
     await this.#compactor.finish().catch((error) => this.broken(error));
     for (const thread of this.#threads) thread.close();
+    this.#largeWrites.close();
   }
 }
 

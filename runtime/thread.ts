@@ -29,6 +29,7 @@ import {
 import { type Clock, elapsedMs } from './clock.js';
 import type { Committer } from './committer.js';
 import { InvariantError } from './errors.js';
+import { LARGE_BYTES, type LargeWrites } from './large-writes.js';
 import type { Limits } from './limits.js';
 import type { Item, Live, Outcome } from './live.js';
 import { type Pool, ThreadDiedError } from './pool.js';
@@ -67,6 +68,7 @@ interface Parts {
   committer: Committer;
   clock: Clock;
   limits: Limits;
+  largeWrites: LargeWrites;
   host: ThreadHost;
 }
 
@@ -94,14 +96,14 @@ export class Thread {
   #freeAt: number | undefined;
   #scheduled = false;
   #batchNo = 0;
+  /** 0: none. */
+  #batchInThread = 0;
   /** Newest batch whose frames are durable, or that had none. */
   #durableBatch = 0;
   /** Batches whose frames are on their way to disk, oldest first. */
   readonly #writing: number[] = [];
-  /** Bytes of large messages by batch, the newest batches only: some of these are under way (#waitsForDisk). */
+  /** Bytes of large messages by batch; batches that are over may still be here. */
   readonly #largeBytes = new Map<number, number>();
-  /** Newest batch with a message that is not large. */
-  #smallBatch = 0;
   /** Counts commits that failed; a result computed before the last failure is worth nothing. */
   #epoch = 0;
   #lastFailure = new Error('No commit has failed');
@@ -117,6 +119,7 @@ export class Thread {
     this.#parts = parts;
     this.#times = new TurnTimes(parts.limits.batchMsMax);
     this.#queue = new MessageQueue((item) => this.#share(item), parts.limits.batchMessagesMax);
+    parts.largeWrites.join({ largeBytes: () => this.#largeUnderWay(), retry: () => this.#schedule() });
   }
 
   /** Its number. */
@@ -243,7 +246,9 @@ export class Thread {
       try {
         const timed = this.#times.wanted;
         const now = clock.now();
+        this.#batchInThread = no;
         const bytes = await pool.run(slot, packBatch({ no, now, timed, envelopes }));
+        this.#batchInThread = 0;
         this.#deathsInARow = 0;
         const result = unpackResult(bytes);
         this.#times.learn(items, result, clock.now() - now);
@@ -252,6 +257,7 @@ export class Thread {
         if (epoch === this.#epoch) this.#receive(items, index, result);
         else this.#discard(items, this.#lastFailure);
       } catch (error) {
+        this.#batchInThread = 0;
         if (!(error instanceof ThreadDiedError)) this.#parts.host.broken(error as Error);
         if ((this.#phase as Phase) === 'closed') return;
         await this.#afterDeath(items, error instanceof ThreadDiedError ? error : undefined);
@@ -290,31 +296,27 @@ export class Thread {
   }
 
   /**
-   * The disk takes what it is given in order, so a small message waits for the large ones before it: for a batch of them at
-   * most, if there are small ones about. A thread is faster than a disk and would put any number before it.
-   */
-  #waitsForDisk({ bytes }: Item, no: number): boolean {
-    if (bytes < LARGE_BYTES) return false;
-    let before = 0;
-    for (const [batch, large] of this.#largeBytes) {
-      if (this.#isUnderWay(batch, no)) before += large;
-      else this.#largeBytes.delete(batch);
-    }
-    if (no - this.#smallBatch > BATCHES_ABOUT) return false;
-    return before > 0 && before + bytes > this.#parts.limits.batchBytesMax;
-  }
-
-  /**
    * Nothing may be missing from what an activation is rebuilt from, and nothing may follow the end of a run. So a run
    * whose activation is gone waits for its own last entries, and one that is being ended from outside for its end.
    */
   #mustWait(item: Item, no: number): boolean {
     const { live, envelope } = item;
     if (isAboutHistory(envelope) && this.#isUnderWay(live.batch, no)) return true;
-    if (this.#waitsForDisk(item, no)) return true;
+    if (this.#parts.largeWrites.mustWait(item.bytes)) return true;
     if (live.active && live.endBatch === 0) return false;
     if (this.#isUnderWay(live.endBatch, no)) return true;
     return !live.active && needsActivation(envelope) && this.#isUnderWay(live.batch, no);
+  }
+
+  /** Of batches that are being made, in the thread or on their way to disk. */
+  #largeUnderWay(): number {
+    let bytes = 0;
+    for (const [batch, large] of this.#largeBytes) {
+      const isHere = batch > this.#batchNo || batch === this.#batchInThread;
+      if (isHere || this.#isUnderWay(batch, 0)) bytes += large;
+      else this.#largeBytes.delete(batch);
+    }
+    return bytes;
   }
 
   /** The batch that is being made, or one whose frames are on their way to disk. */
@@ -338,9 +340,9 @@ export class Thread {
     // A query may let a turn go first.
     if (envelope.kind !== 'drop') live.batch = batch.no;
     live.usedIn = batch.no;
+    if (runsCode(envelope)) this.#parts.largeWrites.sent(item.bytes);
     if (item.bytes >= LARGE_BYTES)
       this.#largeBytes.set(batch.no, (this.#largeBytes.get(batch.no) ?? 0) + item.bytes);
-    else if (runsCode(envelope)) this.#smallBatch = batch.no;
     batch.items.push(item);
     batch.envelopes.push(envelope);
     batch.index.push(item);
@@ -404,12 +406,23 @@ export class Thread {
       return;
     }
     const epoch = this.#epoch;
+    const elapsed = this.#sinceNow();
     this.#writing.push(result.no);
     committer.append(
       result.journal,
-      (seq) => this.#durable(result, seq, rest),
+      (seq) => {
+        if (this.#largeBytes.has(result.no)) this.#parts.largeWrites.written(elapsed());
+        this.#durable(result, seq, rest);
+      },
       (error) => this.#lost(epoch, result.no, rest, error),
     );
+  }
+
+  /** Tells how long ago this was, ms, by the runtime's clock or the real one, whichever says less: so nothing rests under one that stands still. */
+  #sinceNow(): () => number {
+    const { clock } = this.#parts;
+    const [now, real] = [clock.now(), elapsedMs()];
+    return () => Math.min(clock.now() - now, elapsedMs() - real);
   }
 
   #durable(result: BatchResult, seq: number, rest: readonly Item[]): void {
@@ -672,11 +685,6 @@ export class Thread {
     }
   }
 }
-
-/** A message of so many bytes takes the disk longer than a commit takes anyway. */
-const LARGE_BYTES = 16 * 1024;
-/** Small messages are about if one was in the last so many batches. */
-const BATCHES_ABOUT = 32;
 
 /** What is sent for a run that the thread does not hold, and can only be done by its activation. */
 function needsActivation({ kind }: Envelope): boolean {

@@ -28,6 +28,10 @@ type PackedInPlace = Uint8Array & { start: number; end: number };
 const SHARED_ROOM = 2000;
 const APART_MARGIN = 64;
 const APART_MIN = 16 * 1024;
+/** What a payload of the default limit needs at most: msgpackr wants three bytes for a character. */
+const APART_KEPT_MAX = 8 * 1024 * 1024;
+/** A buffer that is far too large for so many payloads in a row is given back. */
+const APART_SPARED_MAX = 1_000;
 
 /** The Buffer that msgpackr saw too. */
 const HostBuffer = typeof Buffer === 'undefined' ? undefined : Buffer;
@@ -38,8 +42,12 @@ const HostBuffer = typeof Buffer === 'undefined' ? undefined : Buffer;
  */
 const canGrow = HostBuffer === undefined || getPrototypeOf(HostBuffer) === Bytes;
 
-/** The buffer for packing apart, kept while small. */
+/**
+ * The buffer for packing apart. Kept, because making one of 3 MiB for each payload of 1 MiB costs more in garbage collections
+ * than the packing.
+ */
 let apart: Uint8Array | undefined;
+let spared = 0;
 
 /** While true, a getter or proxy of a user's value may be running, and may call here again. */
 let isPacking = false;
@@ -80,8 +88,10 @@ function sharedBuffer(): { buffer: Uint8Array; position: number } {
 }
 
 function allocateApart(size: number): Uint8Array {
-  if (size > APART_MIN) return allocate(size);
-  apart ??= allocate(APART_MIN);
+  if (size > APART_KEPT_MAX) return allocate(size);
+  const length = apart?.length ?? 0;
+  spared = size < length / 4 && length > APART_MIN ? spared + 1 : 0;
+  if (apart === undefined || size > length || spared > APART_SPARED_MAX) apart = allocate(size);
   return apart;
 }
 

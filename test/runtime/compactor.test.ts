@@ -5,6 +5,7 @@ import { keys, readDueKind, readNumber } from '../../codec/keys.js';
 import { encodePayload } from '../../codec/payload.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
+import { LargeWrites } from '../../runtime/large-writes.js';
 import { Runs } from '../../runtime/runs.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store } from '../../runtime/store/store.js';
@@ -17,10 +18,15 @@ import { rejection } from '../support/store-rows.js';
 interface Parts {
   store?: Store;
   journalBytesMax?: number;
+  largeWrites?: LargeWrites;
 }
 
 /** A committer and a compactor, joined as the host and its threads join them. */
-function rig({ store = openMemoryStore(), journalBytesMax = 1e9 }: Parts = {}) {
+function rig({
+  store = openMemoryStore(),
+  journalBytesMax = 1e9,
+  largeWrites = new LargeWrites(1),
+}: Parts = {}) {
   const runs = new Runs(store);
   const { lastSeq, recovered } = runs.recover();
   const committer = new Committer(store, lastSeq);
@@ -29,6 +35,7 @@ function rig({ store = openMemoryStore(), journalBytesMax = 1e9 }: Parts = {}) {
     store,
     runs,
     committer,
+    largeWrites,
     journalBytesMax,
     onError: (error) => errors.push(error),
   });
@@ -198,6 +205,32 @@ describe('compactor', () => {
     expect(errors).to.have.length(tries);
     expect(compactor.unsavedBytes).to.be.above(40 * bytes);
     expect(await rejection(compactor.run())).to.have.property('message', 'planned');
+  });
+
+  it('while a thread has large messages under way: a large write waits for them, unless somebody waits for its end', async () => {
+    const largeWrites = new LargeWrites(1);
+    let under = 1;
+    largeWrites.join({ largeBytes: () => under, retry: () => undefined });
+    largeWrites.sent(1);
+    let written = 0;
+    const store = refusing(openMemoryStore(), (ops) => {
+      if (ops.some(({ key }) => key[0] === 'r'.charCodeAt(0))) written++;
+      return undefined;
+    });
+    const { compactor, commit } = rig({ store, largeWrites });
+    await commit(started(1, 'one'), ...Array.from({ length: 3_000 }, () => idle));
+    const over = compactor.run();
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(written).to.equal(0);
+    under = 0;
+    await over;
+    expect(written).to.equal(1);
+    under = 1;
+    await commit(...Array.from({ length: 3_000 }, () => idle));
+    const hurried = compactor.finish();
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(written).to.equal(2);
+    await hurried;
   });
 
   it('far more runs than a write holds: moved in several, all of them', async () => {

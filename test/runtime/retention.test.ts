@@ -10,6 +10,7 @@ import { keys, readNumber } from '../../codec/keys.js';
 import { WorkflowNotFoundError } from '../../runtime/client/index.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
+import { LargeWrites } from '../../runtime/large-writes.js';
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits.js';
 import { declaredNamespaces, type NamespaceOptions } from '../../runtime/namespaces.js';
 import { Retention } from '../../runtime/retention.js';
@@ -51,7 +52,14 @@ function open(
   const committer = new Committer(store, lastSeq);
   const errors: Error[] = [];
   const onError = (error: Error) => void errors.push(error);
-  const compactor = new Compactor({ store, runs, committer, journalBytesMax: 1e12, onError });
+  const compactor = new Compactor({
+    store,
+    runs,
+    committer,
+    largeWrites: new LargeWrites(1),
+    journalBytesMax: 1e12,
+    onError,
+  });
   for (const live of recovered) compactor.noted(live, 1);
   const released: number[] = [];
   const retention = new Retention({

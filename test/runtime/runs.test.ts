@@ -15,6 +15,7 @@ import { unpackUpdateOutcome } from '../../codec/run-record.js';
 import { Committer } from '../../runtime/committer.js';
 import { Compactor } from '../../runtime/compactor.js';
 import { InvariantError } from '../../runtime/errors.js';
+import { LargeWrites } from '../../runtime/large-writes.js';
 import { Runs } from '../../runtime/runs.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store, WriteOp } from '../../runtime/store/store.js';
@@ -152,6 +153,7 @@ function open(store: Store, order: readonly number[] = RUNS): Opened {
     store,
     runs,
     committer,
+    largeWrites: new LargeWrites(1),
     journalBytesMax: 1e12,
     onError: () => undefined,
   });
