@@ -463,6 +463,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
     return attempt(() => {
       const live = this.#open(target);
+      // Whoever floods a run must still be able to end it.
       this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
       return send(live).then(nothing);
     });
@@ -476,7 +477,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     limit: 'limited' | 'unlimited' = 'limited',
   ): Promise<Live> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
-    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
+    if (limit === 'limited') this.#requireShare(live, bytes, input.kind);
     const send = (to: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
     return send(live);
@@ -532,7 +533,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload> {
     return attempt(() => {
       const live = this.#asked(target, reject);
-      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES + args.length);
+      this.#requireShare(live, ENVELOPE_BYTES + args.length, 'query');
       return this.#ask(live, name, args);
     });
   }
@@ -609,7 +610,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
     const bytes = ENVELOPE_BYTES + request.args.length;
-    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
+    if (limit === 'limited') this.#requireShare(live, bytes, 'update');
     this.#requireUpdateRoom(live);
     const call = admitted(live);
     this.#sendUpdate(target, live, request, call);
@@ -803,6 +804,19 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
 
   #threadOf(runNo: number): Thread {
     return this.#threads[runNo % this.#threads.length]!;
+  }
+
+  /** Room for one more message of the run. Calls that wait for room take turns instead of having a share. */
+  #requireShare(live: Live, bytes: number, kind: Input['kind'] | 'query'): void {
+    const thread = this.#threadOf(live.run.runNo);
+    this.#requireRoom(thread, bytes);
+    if (kind === 'cancel' || this.#waiting.isMaking || !thread.exceedsShare(live, bytes)) return;
+    const { workflowId } = live.run.info;
+    const share = `${this.#parts.limits.queuedPercentMax} % of queuedMessagesMax and queuedBytesMax`;
+    throw new RpcError(
+      GrpcStatus.RESOURCE_EXHAUSTED,
+      `Too many messages to workflow '${workflowId}' wait for its thread or for the disk (limits.queuedPercentMax: ${share}). Nothing was done; send it again later, or raise the limit`,
+    );
   }
 
   #requireRoom(thread: Thread, bytes: number): void {

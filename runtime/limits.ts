@@ -14,6 +14,8 @@ export interface Limits {
   queuedMessagesMax: number;
   /** Bytes of messages that may wait for one thread or for their commit. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
   queuedBytesMax: number;
+  /** Share of both that the messages of one run may have, percent, so that the others find room. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
+  queuedPercentMax: number;
   /** Calls that may wait until there is room (`whenFull: 'wait'`). More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
   waitingMessagesMax: number;
   /** Bytes of the messages of such calls. More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
@@ -62,6 +64,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   payloadBytesMax: 2 * MiB,
   queuedMessagesMax: 100_000,
   queuedBytesMax: 64 * MiB,
+  queuedPercentMax: 90,
   waitingMessagesMax: 100_000,
   waitingBytesMax: 64 * MiB,
   batchMessagesMax: 1_024,
@@ -87,6 +90,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
 const BOUNDS: { readonly [name in keyof Limits]?: { least?: number; most?: number } } = {
   // A thread that has no room to start in takes the whole process along.
   heapBytesPerThreadHard: { least: 32 * MiB },
+  queuedPercentMax: { most: 100 },
   // Identifiers are part of keys, and a key of the store has 1,978 bytes at most, also with a namespace in it.
   identifierBytesMax: { most: 1_000 },
 };

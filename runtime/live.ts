@@ -79,6 +79,9 @@ export class Live {
   endBatch = 0;
   /** Items queued or in flight; a run with any is not passivated. */
   pending = 0;
+  /** Messages that have come and are not settled, held ones too, and their size: what the run has of its thread's queue. */
+  queued = 0;
+  queuedBytes = 0;
   /** What one message is expected to take in the thread; undefined as long as nothing was slow there (turn-times.ts). */
   expectation: Expectation | undefined;
   /** Failed attempts of the turn at hand; undefined while turns succeed. */

@@ -146,6 +146,14 @@ export class Thread {
     return this.#messages > 0 && this.#bytes + bytes > queuedBytesMax ? 'queuedBytesMax' : undefined;
   }
 
+  /** The run has its share of the queue already. One message it may always have. */
+  exceedsShare({ queued, queuedBytes }: Live, bytes: number): boolean {
+    const { queuedMessagesMax, queuedBytesMax, queuedPercentMax } = this.#parts.limits;
+    if (queued === 0) return false;
+    const share = queuedPercentMax / 100;
+    return queued + 1 > Math.ceil(share * queuedMessagesMax) || queuedBytes + bytes > share * queuedBytesMax;
+  }
+
   enqueue(item: Item): void {
     this.#count(item);
     item.live.pending++;
@@ -214,11 +222,15 @@ export class Thread {
   #count(item: Item): void {
     this.#messages++;
     this.#bytes += item.bytes;
+    item.live.queued++;
+    item.live.queuedBytes += item.bytes;
   }
 
   #uncount(item: Item): void {
     this.#messages--;
     this.#bytes -= item.bytes;
+    item.live.queued--;
+    item.live.queuedBytes -= item.bytes;
     this.#parts.host.roomMade(this.#parts.slot);
   }
 

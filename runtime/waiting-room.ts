@@ -75,6 +75,11 @@ export class WaitingRoom {
     return this.#calls;
   }
 
+  /** A call that would have waited is being made. */
+  get isMaking(): boolean {
+    return this.#making;
+  }
+
   /** The room that there is in this thread, or will be, belongs to those who wait: nobody else may take it. */
   isPromised(slot: number): boolean {
     return !this.#making && this.#turns[slot]!.size > 0;
@@ -91,12 +96,13 @@ export class WaitingRoom {
   ): T | Promise<T> {
     const key = `${wish.namespace}\0${wish.workflowId}`;
     const line = this.#lines.get(key);
-    if (this.#closed) return make(onGivenUp);
-    if (line === undefined && wish.bytes === undefined) return make(onGivenUp);
+    const makeNow = () => this.#make(() => make(onGivenUp));
+    if (this.#closed) return makeNow();
+    if (line === undefined && wish.bytes === undefined) return makeNow();
     const slot = line?.slot ?? wish.slot();
-    if (slot === undefined) return make(onGivenUp);
+    if (slot === undefined) return makeNow();
     if (line === undefined && !this.isPromised(slot) && this.#rooms.hasRoom(slot, wish.bytes ?? 0))
-      return make(onGivenUp);
+      return makeNow();
     this.#requirePlace(wish.bytes ?? 0);
     return new Promise<T>((resolve, reject) => {
       const waiting = { wish, make: () => settleWith(() => make(onGivenUp), resolve, reject), reject };
@@ -170,11 +176,16 @@ export class WaitingRoom {
     this.#leave(line, first);
     // Before the call is made: it may take the room that the next one of its line needs, but not its place.
     if (line.calls.size > 0) turns.add(line);
+    this.#make(first.make);
+  }
+
+  #make<T>(make: () => T): T {
+    const before = this.#making;
     this.#making = true;
     try {
-      first.make();
+      return make();
     } finally {
-      this.#making = false;
+      this.#making = before;
     }
   }
 

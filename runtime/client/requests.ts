@@ -35,7 +35,7 @@ export interface WorkflowClientOptions {
   queryRejectCondition?: QueryRejectCondition | undefined;
   /**
    * What becomes of a call while too many messages wait for a workflow thread or for the disk (limits.queuedMessagesMax,
-   * queuedBytesMax): 'error' (default) refuses it at once with a ServiceError (cause: RESOURCE_EXHAUSTED, retryable); with 'wait' it
+   * queuedBytesMax, queuedPercentMax): 'error' (default) refuses it at once with a ServiceError (cause: RESOURCE_EXHAUSTED, retryable); with 'wait' it
    * waits for room, in the order of the calls to its execution, until its deadline or abort signal. limits.waitingMessagesMax and
    * waitingBytesMax bound how many wait; beyond them calls are refused here too.
    */

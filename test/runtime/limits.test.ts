@@ -27,7 +27,7 @@ describe('limits', () => {
     );
     for (const name of Object.keys(DEFAULT_LIMITS)) {
       expect(name).to.match(
-        /(Ms|Bytes|Messages|activations|activities|updates|attempts|rows|watches).*(Max|Min|Hard)$/i,
+        /(Ms|Bytes|Messages|Percent|activations|activities|updates|attempts|rows|watches).*(Max|Min|Hard)$/i,
       );
       const enforcers = /\(([^()]+)\)\s*$/.exec(documented.get(name) ?? '')?.[1]?.split(', ') ?? [];
       expect(enforcers, name).to.have.length.above(0);

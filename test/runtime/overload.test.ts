@@ -24,7 +24,7 @@ describe('overload', () => {
   }
 
   it('more signals at once than may wait: the first ones are taken, in order; the others refused, and nothing of them applied', async () => {
-    const { test } = await open({ limits: { queuedMessagesMax: 50 } });
+    const { test } = await open({ limits: { queuedMessagesMax: 50, queuedPercentMax: 100 } });
     const handle = await test.start('collector');
     const calls = await Promise.allSettled(numbers(500).map((n) => handle.signal('add', n)));
     const taken = calls.flatMap(({ status }, n) => (status === 'fulfilled' ? [n] : []));
@@ -111,8 +111,72 @@ describe('overload', () => {
     expect(await list(handle)).to.deep.equal([0, 1, 2, 3, 4, 'x', 9]);
   });
 
+  describe('one execution has its share of the queue', () => {
+    async function flooded(
+      limits: { queuedMessagesMax?: number; queuedBytesMax?: number },
+      message: unknown,
+    ) {
+      const { test, plan } = await open({ limits: { ...limits, queuedPercentMax: 80 } });
+      const [handle, other] = [await test.start('collector'), await test.start('collector')];
+      plan.hold();
+      const calls = numbers(10).map(() => handle.signal('add', message));
+      for (const call of calls) call.catch(() => undefined);
+      return { test, plan, handle, other, calls };
+    }
+    const taken = async (calls: readonly Promise<unknown>[]) =>
+      (await Promise.allSettled(calls)).filter(({ status }) => status === 'fulfilled').length;
+
+    it('its messages, updates and queries are refused and say why; another one still finds room', async () => {
+      const { plan, handle, other, calls } = await flooded({ queuedMessagesMax: 10 }, 1);
+      for (const call of [
+        () => handle.signal('add', 'x'),
+        () => handle.executeUpdate('put', { args: [9] }),
+        () => list(handle),
+      ])
+        expect((await refusal(call(), RESOURCE_EXHAUSTED)).message).to.match(
+          /to workflow '.*' wait .*limits\.queuedPercentMax: 80 % .*Nothing was done; send it again later/,
+        );
+      const others = [other.signal('add', 1), other.signal('add', 2)];
+      plan.release();
+      expect(await taken(calls)).to.equal(8);
+      expect(await taken(others)).to.equal(2);
+      await handle.signal('add', 'later');
+      expect(await list(handle)).to.have.length(9);
+    });
+
+    it('by its bytes too', async () => {
+      const { plan, handle, other, calls } = await flooded({ queuedBytesMax: 10_000 }, 'x'.repeat(1_000));
+      const others = [other.signal('add', 'x'.repeat(1_000))];
+      plan.release();
+      expect(await taken(calls)).to.equal(7);
+      expect(await taken(others)).to.equal(1);
+      expect(await taken(numbers(2).map(() => handle.signal('add', 'x'.repeat(1_000))))).to.equal(2);
+    });
+
+    for (const end of ['cancel', 'terminate'] as const) {
+      it(`it takes ${end} all the same`, async () => {
+        const { plan, handle, calls } = await flooded({ queuedMessagesMax: 10 }, 1);
+        const ends = [handle[end]()];
+        plan.release();
+        expect(await taken(calls)).to.equal(8);
+        expect(await taken(ends)).to.equal(1);
+        expect((await handle.describe()).status.name).to.not.equal('RUNNING');
+      });
+    }
+
+    it('calls that wait for room are not refused: they take turns', async () => {
+      const { test, plan, handle, calls } = await flooded({ queuedMessagesMax: 10 }, 1);
+      const patient = test.client.withOptions({ whenFull: 'wait' }).getHandle(handle.workflowId);
+      const more = numbers(20).map(() => patient.signal('add', 2));
+      plan.release();
+      expect(await taken(calls)).to.equal(8);
+      expect(await taken(more)).to.equal(20);
+      expect(await list(handle)).to.have.length(28);
+    });
+  });
+
   it('a disk that stands still: what waits for it counts too, so that memory stays bounded', async () => {
-    const { test, plan } = await open({ limits: { queuedMessagesMax: 100 } });
+    const { test, plan } = await open({ limits: { queuedMessagesMax: 100, queuedPercentMax: 100 } });
     const handle = await test.start('collector');
     plan.hold();
     const calls: Promise<unknown>[] = [];
@@ -150,7 +214,7 @@ describe('overload', () => {
 
   it('updates held back by a failing turn: count too, and are refused beyond the limit', async () => {
     const clock = new ManualClock();
-    const { test } = await open({ clock, limits: { queuedMessagesMax: 10 } });
+    const { test } = await open({ clock, limits: { queuedMessagesMax: 10, queuedPercentMax: 100 } });
     const handle = await test.start('collector');
     await handle.signal('failUntil', clock.now() + 200);
     const held = numbers(10).map((n) => handle.executeUpdate('put', { args: [n] }));
