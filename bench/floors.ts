@@ -52,6 +52,7 @@ export class Floors {
       ['thread round trip, postMessage both ways', await threadRoundTrip('message', ms)],
       ['thread round trip, Atomics.wait in the thread', await threadRoundTrip('atomics', ms)],
       ['piscina, one empty task', await piscinaRoundTrip(ms)],
+      ['one signal at a time, piscina and LMDB, no workflow', await this.#oneSignal(ms)],
     ];
     return rows.map(([what, { perSecond, p50, p99 }]) => ({ what, perSecond, p50, p99 }));
   }
@@ -124,6 +125,11 @@ export class Floors {
 
   #sync(where: 'append' | 'overwrite', ms: number): Sample {
     return fdatasync(path.join(this.#folder, 'sync'), where, ms);
+  }
+
+  /** A durable call that does not block the event loop while the disk works: what is left of the runtime without workflows. */
+  #oneSignal(ms: number): Promise<Sample> {
+    return load(1, ms, (k) => this.#send(k, 1, signalMessage));
   }
 
   #lmdb(ms: number): Promise<Sample> {

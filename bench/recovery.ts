@@ -16,14 +16,14 @@ import { type Spread, spread } from './measure.js';
 import type { Answer, Order } from './recovery-child.js';
 import type { Row, TimeRow } from './report.js';
 
-const SIZES = [1_000, 10_000];
+const SIZES = { quick: [1_000, 10_000], full: [1_000, 10_000, 100_000] };
 const ASKS = { quick: 2, full: 5 };
 
 export const recovery: Workload = {
   name: 'recovery',
   async run(bench) {
     const folder = bench.folder('recovery');
-    await child({ kind: 'fill', folder, sizes: SIZES });
+    await child({ kind: 'fill', folder, sizes: sizesOf(bench) });
     const killed = await askAll(bench, folder, 'kill -9');
     await child({ kind: 'close', folder });
     const closed = await askAll(bench, folder, 'close');
@@ -34,7 +34,7 @@ export const recovery: Workload = {
 async function askAll(bench: Bench, folder: string, after: string): Promise<Row[]> {
   const opens: number[] = [];
   const rows: TimeRow[] = [];
-  for (const messages of SIZES) {
+  for (const messages of sizesOf(bench)) {
     const queries: number[] = [];
     const floors: number[] = [];
     for (let round = 0; round < (bench.quick ? ASKS.quick : ASKS.full); round++) {
@@ -50,6 +50,11 @@ async function askAll(bench: Bench, folder: string, after: string): Promise<Row[
     });
   }
   return [time(`Runtime.open after ${after}`, spread(opens)), ...rows];
+}
+
+/** The largest takes 20 s to make. */
+function sizesOf({ quick }: Bench): readonly number[] {
+  return quick ? SIZES.quick : SIZES.full;
 }
 
 function time(what: string, ms: Spread): TimeRow {
