@@ -38,12 +38,15 @@ export class Pool {
   readonly #starts: ThreadStarts;
   readonly #markers: TurnMarker[];
   readonly #watches: Watch[];
+  /** What threads are started with from now on. */
+  readonly #workerData: WorkerData;
   /** Thread id by slot. */
   readonly #pinned = new Map<number, number>();
 
-  constructor(code: string, threads: number, limits: Limits, clock: Clock) {
+  /** Its threads start at once; load() must come before run(). */
+  constructor(threads: number, limits: Limits, clock: Clock) {
     const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
-    const workerData: WorkerData = { code, markers: buffers };
+    this.#workerData = { code: undefined, markers: buffers };
     this.#markers = buffers.map((buffer) => new TurnMarker(buffer));
     this.#watches = this.#markers.map((marker) => new Watch(marker, clock, limits.turnMsMax));
     this.#piscina = new Piscina({
@@ -56,7 +59,7 @@ export class Pool {
       // The code that runs here is workflow code only; what the embedder passes to its own process is not for it.
       execArgv: [],
       env: {},
-      workerData,
+      workerData: this.#workerData,
       // A thread at its limit gets 16 MiB more from Node.js to end in. A young generation of the default size can
       // move as much at once, and then V8 ends the whole process instead; of 24 MiB it moves 8 at most.
       resourceLimits: {
@@ -71,11 +74,17 @@ export class Pool {
   }
 
   /**
-   * Names of the exported workflow functions.
+   * Gives all threads the bundled, instrumented workflow code. Returns the names of the exported workflow functions.
    * @throws ThreadDiedError whose cause is what the user's modules threw, or which says that they blocked
    */
-  async workflowTypes(): Promise<string[]> {
-    return (await this.#run({ kind: 'types', slot: 0 }, [])) as string[];
+  async load(code: string): Promise<string[]> {
+    this.#workerData.code = code;
+    const types = (await this.#run({ kind: 'load', slot: 0, code }, [])) as string[];
+    for (let slot = 1; slot < this.#markers.length; slot++) {
+      // A thread that dies of it is replaced by one that has the code from the beginning.
+      this.#run({ kind: 'load', slot, code }, []).catch(() => undefined);
+    }
+    return types;
   }
 
   /** @throws ThreadDiedError when the thread did not live to answer. */

@@ -17,11 +17,6 @@ import type { Frame } from '../actors/current.js';
 import { READ_ONLY_NAME } from '../actors/sandbox/instrument.js';
 import type { Realm } from '../actors/sandbox/realm-entry.js';
 
-export interface SandboxOptions {
-  /** The bundled, instrumented workflow code. */
-  code: string;
-}
-
 export interface Sandbox {
   readonly realm: Realm;
   /** Evaluates the user's modules once more, for one execution. */
@@ -42,7 +37,13 @@ export const WORKFLOW_SCRIPT = 'workflows.js';
 /** Temporal's package names for what the authoring API has here. */
 const WORKFLOW_MODULES = new Set(['signalbox/workflow', '@temporalio/workflow', '@temporalio/common']);
 
-export function createSandbox({ code }: SandboxOptions): Sandbox {
+/** @param code the bundled, instrumented workflow code */
+export function createSandbox({ code }: { code: string }): Sandbox {
+  return prepareSandbox()(code);
+}
+
+/** All that can be made before the workflow code is there. What it returns can be called once. */
+export function prepareSandbox(): (code: string) => Sandbox {
   const context = vm.createContext(
     {},
     {
@@ -55,16 +56,19 @@ export function createSandbox({ code }: SandboxOptions): Sandbox {
   const realm = evaluateRealm(context);
   const makeGlobal = realm.install(global, { URL, URLSearchParams, TextEncoder, TextDecoder });
   const promises = followAsyncContext(realm);
-  const factory = compileWorkflows(context, code);
   const drainScript = new vm.Script('0', { filename: 'signalbox-realm:drain' });
-  const load = () => evaluate(factory, realm, makeGlobal());
-  return {
-    realm,
-    load,
-    probe: () => realm.probe(load),
-    drain: () => void drainScript.runInContext(context),
-    promises,
-    takeUnhandled: rejectionWatch(),
+  const takeUnhandled = rejectionWatch();
+  return (code) => {
+    const factory = compileWorkflows(context, code);
+    const load = () => evaluate(factory, realm, makeGlobal());
+    return {
+      realm,
+      load,
+      probe: () => realm.probe(load),
+      drain: () => void drainScript.runInContext(context),
+      promises,
+      takeUnhandled,
+    };
   };
 }
 

@@ -108,16 +108,16 @@ export class Runtime {
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
     const { limits, threads, clock, namespaces } = checked;
-    const { code, locate, stackTraces } = await workflowCode(options);
-    const opened: { close(): Promise<void> }[] = [];
+    // Threads take as long to start as the code to be bundled.
+    const pool = new Pool(threads, limits, clock);
+    const opened: { close(): Promise<void> }[] = [pool];
     try {
+      const { code, locate, stackTraces } = await workflowCode(options);
       const executors = await activityExecutors(options, limits);
       opened.push(...executors);
       const store = options.ports?.store ?? (await openStore(options));
-      opened.unshift(store);
-      const pool = new Pool(code, threads, limits, clock);
-      opened.unshift(pool);
-      const workflowTypes = await workflowTypesOf(pool, options.workflowsPath, locate, limits);
+      opened.splice(1, 0, store);
+      const workflowTypes = await loadWorkflows(pool, code, options.workflowsPath, locate, limits);
       const logger = options.logger ?? new DefaultLogger();
       const host = new Host({
         store,
@@ -251,8 +251,9 @@ async function packageVersion(): Promise<string> {
 }
 
 /** What the modules export, once they were evaluated in a thread. */
-async function workflowTypesOf(
+async function loadWorkflows(
   pool: Pool,
+  code: string,
   workflowsPath: string | URL | undefined,
   locate: Locate,
   limits: Limits,
@@ -261,7 +262,7 @@ async function workflowTypesOf(
   const refuse = (text: string, cause?: unknown) =>
     new WorkflowBundleError(path, [{ file: path, line: 0, column: 0, text }], { cause });
   try {
-    const types = await pool.workflowTypes();
+    const types = await pool.load(code);
     if (workflowsPath !== undefined && types.length === 0) throw refuse('exports no workflow functions');
     return types;
   } catch (error) {

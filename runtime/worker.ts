@@ -1,32 +1,40 @@
 /**
  * The thread's side of the border: a piscina task per batch.
  *
- * Owns: starting the sandbox and the shard once per thread, unpacking a batch and packing its result.
+ * Owns: starting the sandbox and the shard once per thread, unpacking a batch and packing its result. A thread starts while
+ * the workflow code is still being bundled, and gets it with its first task; one that takes the place of another has it at once.
  * Does not own: the loop (shard.ts), the pool (pool.ts).
  */
 import { move, workerData } from 'piscina';
 import { packResult, unpackBatch } from '../codec/envelope.js';
-import { createSandbox } from './realm.js';
+import { InvariantError } from './errors.js';
+import { prepareSandbox, type Sandbox } from './realm.js';
 import { Shard } from './shard.js';
 import { TurnMarker } from './turn-marker.js';
 
 export interface WorkerData {
-  code: string;
+  /** Undefined until it is bundled. */
+  code: string | undefined;
   markers: SharedArrayBuffer[];
 }
 
 export type WorkerTask =
-  /** Which workflow types there are; also shows that the modules can be evaluated at all. */
-  | { kind: 'types'; slot: number }
+  /** The workflow code, before anything else. Answered by which workflow types there are; also shows that it can be evaluated. */
+  | { kind: 'load'; slot: number; code: string }
   /** A batch for the shard that this thread holds; slot tells which turn marker is this thread's. */
   | { kind: 'batch'; slot: number; bytes: Uint8Array };
 
 const { code, markers } = workerData as WorkerData;
-const sandbox = createSandbox({ code });
+const open = prepareSandbox();
+let sandbox = code === undefined ? undefined : open(code);
 let shard: Shard | undefined;
 
 export default function run(task: WorkerTask): unknown {
-  if (task.kind === 'types') return workflowTypes(task);
+  if (task.kind === 'load') {
+    sandbox ??= open(task.code);
+    return workflowTypes(sandbox, task.slot);
+  }
+  if (sandbox === undefined) throw new InvariantError('A batch came before the workflow code');
   shard ??= new Shard(sandbox, new TurnMarker(markers[task.slot]!));
   try {
     return move(packResult(shard.run(unpackBatch(task.bytes))));
@@ -41,7 +49,7 @@ export default function run(task: WorkerTask): unknown {
 }
 
 /** Evaluates the modules for no execution, only to see which functions they export. */
-function workflowTypes({ slot }: WorkerTask): string[] {
+function workflowTypes(sandbox: Sandbox, slot: number): string[] {
   const marker = new TurnMarker(markers[slot]!);
   // Watched as a turn is, because modules can block the thread as well.
   marker.turn(0);

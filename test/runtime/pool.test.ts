@@ -26,9 +26,14 @@ describe('pool', () => {
   afterEach(async () => {
     for (const pool of pools.splice(0)) await pool.close();
   });
-  function open(code = CODE, threads = 1, turnMsMax = 400): Pool {
-    const pool = new Pool(code, threads, withDefaults({ turnMsMax }), systemClock);
+  function make(threads = 1, turnMsMax = 400): Pool {
+    const pool = new Pool(threads, withDefaults({ turnMsMax }), systemClock);
     pools.push(pool);
+    return pool;
+  }
+  async function open(code = CODE, threads = 1, turnMsMax = 400): Promise<Pool> {
+    const pool = make(threads, turnMsMax);
+    await pool.load(code);
     return pool;
   }
 
@@ -56,17 +61,33 @@ describe('pool', () => {
   });
 
   it('the workflow types: the functions that the modules export', async () => {
-    expect(await open().workflowTypes()).to.deep.equal(['counts']);
+    expect(await make().load(CODE)).to.deep.equal(['counts']);
   });
 
   it('modules that throw when they are evaluated: ThreadDiedError with that as its cause', async () => {
-    const error = await rejection(open('throw new RangeError("at once")').workflowTypes());
+    const error = await rejection(make().load('throw new RangeError("at once")'));
     expect(error).to.be.instanceOf(ThreadDiedError).with.property('blocked', false);
     expect(error.cause).to.include({ name: 'RangeError', message: 'at once' });
   });
 
+  it('closed before its threads have started, with or without code: nothing is left behind', async () => {
+    const [without, withCode] = [make(2), make(2)];
+    // Whether the code is still loaded depends on how fast the threads start.
+    const loaded = withCode.load(CODE).catch((error: unknown) => error);
+    await Promise.all([without.close(), withCode.close()]);
+    const outcome = await loaded;
+    if (!Array.isArray(outcome)) expect(outcome).to.be.instanceOf(ThreadDiedError);
+  });
+
+  it('a thread that dies: the one in its place has the code, although nobody loads it again', async () => {
+    const pool = await open(CODE, 1);
+    await run(pool, 0, start(1));
+    await rejection(run(pool, 0, block(1)));
+    expect((await run(pool, 0, start(2), ask(2))).replies[0]!.kind).to.equal('answer');
+  });
+
   it('a slot: is served by one thread, which keeps what it holds; another slot by another', async () => {
-    const pool = open(CODE, 2);
+    const pool = await open(CODE, 2);
     await Promise.all([run(pool, 0, start(1)), run(pool, 1, start(2))]);
     for (let round = 0; round < 5; round++) {
       const [here, there] = await Promise.all([run(pool, 0, ask(1), ask(2)), run(pool, 1, ask(1), ask(2))]);
@@ -76,7 +97,7 @@ describe('pool', () => {
   });
 
   it('a turn that blocks: the thread is ended, the error tells whose turn it was, and the slot gets a new thread', async () => {
-    const pool = open(CODE, 2);
+    const pool = await open(CODE, 2);
     await run(pool, 1, start(2));
     await run(pool, 0, start(1));
     const blocked = rejection(run(pool, 0, block(1)));
@@ -96,14 +117,14 @@ describe('pool', () => {
         wf.setHandler(wf.defineQuery('started'), () => { for (const end = wf.workflowInfo().unsafe.now() + 20; wf.workflowInfo().unsafe.now() < end; ); return 1; });
         await wf.condition(() => false);
       };`;
-    const pool = open(busy, 1, 300);
+    const pool = await open(busy, 1, 300);
     const first: Envelope = { kind: 'start', info: info(1, 'busy', { workflowType: 'busy' }), inputs: [] };
     const { replies } = await run(pool, 0, first, ...Array.from({ length: 30 }, () => ask(1)));
     expect(replies.filter(({ kind }) => kind === 'answer')).to.have.length(30);
   });
 
   it('closed while a batch is in a thread: that batch is refused', async () => {
-    const pool = open(CODE, 1, 60_000);
+    const pool = await open(CODE, 1, 60_000);
     await run(pool, 0, start(1));
     const blocked = rejection(run(pool, 0, block(1)));
     await pool.close();
