@@ -1,5 +1,6 @@
 // Builds dist/: the TypeScript compiler emits every module, then esbuild packs the realm library, the code that
-// runs inside the workflow sandbox, into one script (dist/actors/sandbox/realm.cjs) that threads evaluate.
+// runs inside the workflow sandbox, into one script (dist/actors/sandbox/realm.cjs) that threads evaluate, and what a
+// workflow thread loads into one module (dist/runtime/worker.js), because thirty of them take 20 ms longer to load.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -27,6 +28,22 @@ if (existsSync(entry)) {
     platform: 'neutral',
     mainFields: ['module', 'main'],
     conditions: ['import'],
+    target: 'node20',
+    logLevel: 'warning',
+  });
+}
+
+const worker = 'dist/runtime/worker.js';
+if (existsSync(worker)) {
+  await build({
+    entryPoints: [worker],
+    outfile: worker,
+    allowOverwrite: true,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+    sourcemap: true,
     target: 'node20',
     logLevel: 'warning',
   });
