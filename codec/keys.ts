@@ -53,8 +53,9 @@ function writeNumber(key: Uint8Array, at: number, value: number): void {
 }
 
 export function readNumber(key: Uint8Array, index: number): number {
-  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
-  return view.getUint32(1 + 8 * index) * 2 ** 32 + view.getUint32(5 + 8 * index);
+  let value = 0;
+  for (let at = 1 + 8 * index; at < 9 + 8 * index; at++) value = value * 256 + key[at]!;
+  return value;
 }
 
 export type DueKind = 'timer' | 'turnRetry' | 'runTimeout' | 'activity' | 'firstTurn';

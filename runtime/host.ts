@@ -118,7 +118,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     this.#parts = parts;
     const { store, limits, clock, pool } = parts;
     this.#runs = new Runs(store);
-    const { lastSeq, recovered } = this.#runs.recover();
+    const { lastSeq, recovered } = this.#runs.recover(limits.updatesTotalMax !== Number.POSITIVE_INFINITY);
     this.#committer = new Committer(store, lastSeq, limits.journalBytesMax / 2);
     const onError = (error: Error) => this.broken(error);
     this.#largeWrites = new LargeWrites(limits.batchBytesMax);

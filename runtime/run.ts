@@ -224,7 +224,15 @@ export class Run {
     this.outbox.saveFailed();
   }
 
-  /** Notes a durable frame. The entry itself is applied only if it is notable. */
+  /**
+   * Whether the entry in the frame says something that the host has to know. A turn of a suspended run ends its suspension, whatever
+   * is in it. A limit on updates (`counted`) needs them counted.
+   */
+  isConcernedBy(frame: Frame, counted: boolean): boolean {
+    return frame.notable || this.suspension !== undefined || counted;
+  }
+
+  /** Notes a durable frame. The entry itself is applied only if the run is concerned by it. */
   append(frame: Frame, seq: number): void {
     this.events += frame.events;
     this.bytes += frame.bodyLength;

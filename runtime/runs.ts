@@ -6,7 +6,7 @@
  *
  * A run is kept while something goes on with it or the store lacks some of it; otherwise the store is its only place.
  */
-import { frames, type StartInfo, unpackEntry } from '../codec/journal-entry.js';
+import { type Frame, frames, type StartInfo, unpackEntry } from '../codec/journal-entry.js';
 import { endOf, keys, readNumber, startOf } from '../codec/keys.js';
 import { unpackRunRecord } from '../codec/packed/run-record.js';
 import { type OutboxItem, unpackActivityRecord, unpackOutboxItem } from '../codec/run-record.js';
@@ -207,7 +207,11 @@ export class Runs {
   }
 
   /** A run of which the store has no record. A later one of the same workflow id may have one: saving stopped half way. */
-  #admitRecovered(info: StartInfo): Live {
+  #admitRecovered({ runNo, body }: Frame, seq: number): Live {
+    const entry = unpackEntry(body);
+    if (entry.kind !== 'started')
+      throw new InvariantError(`Journal value ${seq} has an entry of run ${runNo}, which never started`);
+    const { info } = entry;
     const latest = this.latest(info.namespace, info.workflowId);
     const live = this.admit(info);
     live.before = undefined;
@@ -218,26 +222,20 @@ export class Runs {
 
   /**
    * Applies the journal values that the store's records do not contain yet. Returns the number of the newest.
+   * @param counted all updates are counted, because there is a limit on them
    * @throws InvariantError for an entry of a run of which there is neither record nor start.
    */
-  recover(): { lastSeq: number; recovered: Live[] } {
+  recover(counted = false): { lastSeq: number; recovered: Live[] } {
     const recovered = new Set<Live>();
     let lastSeq = 0;
     for (const { seq, value } of journalValues(this.#store)) {
       lastSeq = seq;
       for (const frame of frames(value)) {
-        let live = this.get(frame.runNo);
-        const entry = unpackEntry(frame.body, live?.run.info.identity);
-        if (live === undefined) {
-          if (entry.kind !== 'started')
-            throw new InvariantError(
-              `Journal value ${lastSeq} has an entry of run ${frame.runNo}, which never started`,
-            );
-          live = this.#admitRecovered(entry.info);
-        }
-        if (lastSeq <= live.run.through) continue;
-        live.run.append(frame, lastSeq);
-        live.run.apply(entry);
+        const live = this.get(frame.runNo) ?? this.#admitRecovered(frame, seq);
+        const { run } = live;
+        if (seq <= run.through) continue;
+        run.append(frame, seq);
+        if (run.isConcernedBy(frame, counted)) run.apply(unpackEntry(frame.body, run.info.identity));
         recovered.add(live);
       }
     }

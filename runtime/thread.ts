@@ -473,10 +473,8 @@ export class Thread {
     if (live === undefined)
       throw new InvariantError(`A durable entry belongs to run ${frame.runNo}, which is not known`);
     live.run.append(frame, seq);
-    // A turn of a suspended run ends its suspension, whatever is in it. A limit on updates needs them counted.
     const counted = limits.updatesTotalMax !== Number.POSITIVE_INFINITY;
-    const notable = frame.notable || live.run.suspension !== undefined || counted;
-    const entry: JournalEntry | undefined = notable
+    const entry: JournalEntry | undefined = live.run.isConcernedBy(frame, counted)
       ? unpackEntry(frame.body, live.run.info.identity)
       : undefined;
     host.applied(live, frame.bytes.length, entry === undefined ? [] : live.run.apply(entry));

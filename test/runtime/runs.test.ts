@@ -10,6 +10,8 @@
  *   absent              no start among them           refuses: the journal is not whole
  */
 import { expect } from 'chai';
+import { eventCount } from '../../codec/history-event.js';
+import { frame } from '../../codec/journal-entry.js';
 import { keys } from '../../codec/keys.js';
 import { unpackUpdateOutcome } from '../../codec/run-record.js';
 import { Committer } from '../../runtime/committer.js';
@@ -24,6 +26,7 @@ import {
   activity,
   type Entry,
   info,
+  journalValue,
   signal,
   started,
   turn,
@@ -280,6 +283,28 @@ describe('recovery', () => {
       InvariantError,
       /Journal value 1 has an entry of run 7, which never started/,
     );
+  });
+
+  it('updates that a thread answered beside their entry: counted when there is a limit on them, not read when there is none', async () => {
+    const store = openMemoryStore();
+    const accepted = turn(
+      1,
+      [update('u')],
+      [
+        { kind: 'acceptUpdate', id: 'u' },
+        { kind: 'completeUpdate', id: 'u', result: Uint8Array.of(1) },
+      ],
+    );
+    const value = Buffer.concat([
+      journalValue([started(1, 'one'), turn(1)]),
+      frame(1, accepted[1], eventCount(accepted[1]), false),
+    ]);
+    await store.write([{ kind: 'put', key: keys.journal(1), value }]);
+    for (const counted of [true, false]) {
+      const [live] = new Runs(store).recover(counted).recovered;
+      expect(live!.run.updatesAccepted).to.equal(counted ? 1 : 0);
+      expect([...live!.run.unsavedFrames()]).to.have.length(3);
+    }
   });
 
   it('an empty store: nothing, and numbers begin with 1', () => {
