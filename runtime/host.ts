@@ -102,7 +102,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   readonly #runs: Runs;
   readonly #committer: Committer;
   readonly #compactor: Compactor;
-  readonly #largeWrites: LargeWrites;
   readonly #threads: Thread[];
   readonly #agenda: Agenda;
   readonly #activities: ActivityRunner;
@@ -121,8 +120,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     const { lastSeq, recovered } = this.#runs.recover(limits.updatesTotalMax !== Number.POSITIVE_INFINITY);
     this.#committer = new Committer(store, lastSeq, limits.journalBytesMax / 2);
     const onError = (error: Error) => this.broken(error);
-    this.#largeWrites = new LargeWrites(limits.batchBytesMax);
-    const largeWrites = this.#largeWrites;
+    const largeWrites = new LargeWrites(limits.batchBytesMax);
     this.#compactor = new Compactor({
       store,
       runs: this.#runs,
@@ -463,7 +461,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
     return attempt(() => {
       const live = this.#open(target);
-      // Whoever floods a run must still be able to end it.
       this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
       return send(live).then(nothing);
     });
@@ -477,7 +474,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     limit: 'limited' | 'unlimited' = 'limited',
   ): Promise<Live> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
-    if (limit === 'limited') this.#requireShare(live, bytes, input.kind);
+    if (limit === 'limited' && input.kind === 'cancel')
+      this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
+    else if (limit === 'limited') this.#requireRoomFor(live, bytes);
     const send = (to: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
     return send(live);
@@ -533,7 +532,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   query(target: Target, name: string, args: Payload, reject: QueryReject): Promise<Payload> {
     return attempt(() => {
       const live = this.#asked(target, reject);
-      this.#requireShare(live, ENVELOPE_BYTES + args.length, 'query');
+      this.#requireRoomFor(live, ENVELOPE_BYTES + args.length);
       return this.#ask(live, name, args);
     });
   }
@@ -610,7 +609,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (known !== undefined) return ticket(live, known);
     if (live.run.closed) throw new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId);
     const bytes = ENVELOPE_BYTES + request.args.length;
-    if (limit === 'limited') this.#requireShare(live, bytes, 'update');
+    if (limit === 'limited') this.#requireRoomFor(live, bytes);
     this.#requireUpdateRoom(live);
     const call = admitted(live);
     this.#sendUpdate(target, live, request, call);
@@ -806,11 +805,14 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     return this.#threads[runNo % this.#threads.length]!;
   }
 
-  /** Room for one more message of the run. Calls that wait for room take turns instead of having a share. */
-  #requireShare(live: Live, bytes: number, kind: Input['kind'] | 'query'): void {
+  /**
+   * Room in the run's share of the queue. Calls that wait for room take turns instead of having a share. Cancelling and terminating
+   * need none: whoever floods a run must still be able to end it.
+   */
+  #requireRoomFor(live: Live, bytes: number): void {
     const thread = this.#threadOf(live.run.runNo);
     this.#requireRoom(thread, bytes);
-    if (kind === 'cancel' || this.#waiting.isMaking || !thread.exceedsShare(live, bytes)) return;
+    if (this.#waiting.isMaking || !thread.exceedsShare(live, bytes)) return;
     const { workflowId } = live.run.info;
     const share = `${this.#parts.limits.queuedPercentMax} % of queuedMessagesMax and queuedBytesMax`;
     throw new RpcError(
@@ -1177,7 +1179,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     }
     await this.#compactor.finish().catch((error) => this.broken(error));
     for (const thread of this.#threads) thread.close();
-    this.#largeWrites.close();
   }
 }
 

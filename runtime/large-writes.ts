@@ -1,7 +1,7 @@
 /**
  * Large writes, so that small ones need not wait long for the disk.
  *
- *   thread: large message ------+                                        +--> rest, as long as that took --> the next
+ *   thread: large message ------+                                        +--> pause, as long as that took --> the next
  *                               +--> the disk has them, up to bytesMax --+
  *   compactor: large write -----+
  *
@@ -9,17 +9,17 @@
  * disk and would put any number of large writes before it. So while small messages are about, large ones wait until no other is under
  * way, and leave the disk alone for half of the time: what comes meanwhile is written at once.
  *
- * Owns: who must wait, and how long a rest is. Does not own: the queues of the threads (queue.ts), what is written.
+ * Owns: who must wait, and how long a pause is. Does not own: the queues of the threads (queue.ts), what is written.
  */
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { elapsedMs } from './clock.js';
 
 /** Of a message: from here on it takes the disk longer than a commit takes anyway. */
 export const LARGE_BYTES = 16 * 1024;
 /** Small messages are about until so many large ones have come after the last. */
 const LARGE_SINCE_MAX = 32;
-/** A disk that stands still for longer is not made faster by resting, ms. */
-const REST_MOST_MS = 100;
+/** A disk that stands still for longer is not made faster by a pause, ms. */
+const PAUSE_MOST_MS = 100;
 /** How often is looked whether what is under way is over, ms. */
 const LOOK_MS = 5;
 /** Compaction goes on after this, whatever is under way: the journal must not grow, ms. */
@@ -38,7 +38,7 @@ export class LargeWrites {
   readonly #senders: LargeSender[] = [];
   #compactionBytes = 0;
   #largeSinceSmall = LARGE_SINCE_MAX;
-  #restsUntil = 0;
+  #pausesUntil = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param bytesMax of large writes that are under way at once */
@@ -58,16 +58,20 @@ export class LargeWrites {
   /** Whether a message must not go to its thread yet. If so, its thread will be told when to look again. */
   mustWait(bytes: number): boolean {
     if (bytes < LARGE_BYTES || !this.#isAwaited(bytes)) return false;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      for (const sender of this.#senders) sender.retry();
-    }, this.#untilLook());
+    if (this.#timer === undefined) {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        for (const sender of this.#senders) sender.retry();
+      }, this.#untilLook());
+      // An open runtime keeps the process; what is left of this when it is closed must not.
+      this.#timer.unref();
+    }
     return true;
   }
 
   /** A large write is over, after so many ms. */
   written(ms: number): void {
-    this.#restsUntil = elapsedMs() + Math.min(ms, REST_MOST_MS);
+    this.#pausesUntil = elapsedMs() + Math.min(ms, PAUSE_MOST_MS);
   }
 
   /** Makes a write of the compactor when its time has come; at once, if it `hurries`. @throws what `write` throws */
@@ -78,7 +82,7 @@ export class LargeWrites {
   async #largeCompaction(bytes: number, write: () => Promise<void>, hurries: () => boolean): Promise<void> {
     for (let waited = 0; waited < COMPACTION_WAITS_MOST_MS && !hurries() && this.#isAwaited(bytes); ) {
       const ms = Math.min(LOOK_MS, this.#untilLook());
-      await pause(ms);
+      await sleep(ms);
       waited += ms;
     }
     this.#compactionBytes += bytes;
@@ -91,20 +95,16 @@ export class LargeWrites {
     }
   }
 
-  close(): void {
-    clearTimeout(this.#timer);
-  }
-
   /** Small messages would have to wait for it, and for another one. */
   #isAwaited(bytes: number): boolean {
     if (this.#largeSinceSmall >= LARGE_SINCE_MAX) return false;
     let before = this.#compactionBytes;
     for (const sender of this.#senders) before += sender.largeBytes();
-    return before > 0 ? before + bytes > this.#bytesMax : elapsedMs() < this.#restsUntil;
+    return before > 0 ? before + bytes > this.#bytesMax : elapsedMs() < this.#pausesUntil;
   }
 
   #untilLook(): number {
-    const rest = this.#restsUntil - elapsedMs();
-    return rest > 0 ? Math.ceil(rest) : LOOK_MS;
+    const left = this.#pausesUntil - elapsedMs();
+    return left > 0 ? Math.ceil(left) : LOOK_MS;
   }
 }

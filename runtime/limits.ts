@@ -14,7 +14,7 @@ export interface Limits {
   queuedMessagesMax: number;
   /** Bytes of messages that may wait for one thread or for their commit. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
   queuedBytesMax: number;
-  /** Share of both that the messages of one run may have, percent, so that the others find room. More are refused with RESOURCE_EXHAUSTED. (thread.ts) */
+  /** Share of both that the messages of one run may have, percent, so that the others find room. More are refused with RESOURCE_EXHAUSTED, but for cancel and terminate, and calls that wait for room. (thread.ts) */
   queuedPercentMax: number;
   /** Calls that may wait until there is room (`whenFull: 'wait'`). More are refused with RESOURCE_EXHAUSTED. (waiting-room.ts) */
   waitingMessagesMax: number;

@@ -40,6 +40,8 @@ export class Pool {
   readonly #watches: Watch[];
   /** What threads are started with from now on. */
   readonly #workerData: WorkerData;
+  /** Slots whose thread was started without the code and has had no task yet. */
+  readonly #codeless: Set<number>;
   /** Thread id by slot. */
   readonly #pinned = new Map<number, number>();
 
@@ -47,6 +49,7 @@ export class Pool {
   constructor(threads: number, limits: Limits, clock: Clock) {
     const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
     this.#workerData = { code: undefined, markers: buffers };
+    this.#codeless = new Set(buffers.keys());
     this.#markers = buffers.map((buffer) => new TurnMarker(buffer));
     this.#watches = this.#markers.map((marker) => new Watch(marker, clock, limits.turnMsMax));
     this.#piscina = new Piscina({
@@ -74,22 +77,24 @@ export class Pool {
   }
 
   /**
-   * Gives all threads the bundled, instrumented workflow code. Returns the names of the exported workflow functions.
+   * Takes the bundled, instrumented workflow code, which each thread gets with its first task. Returns the names of the exported
+   * workflow functions.
    * @throws ThreadDiedError whose cause is what the user's modules threw, or which says that they blocked
    */
   async load(code: string): Promise<string[]> {
     this.#workerData.code = code;
-    const types = (await this.#run({ kind: 'load', slot: 0, code }, [])) as string[];
-    for (let slot = 1; slot < this.#markers.length; slot++) {
-      // A thread that dies of it is replaced by one that has the code from the beginning.
-      this.#run({ kind: 'load', slot, code }, []).catch(() => undefined);
-    }
-    return types;
+    return (await this.#run({ kind: 'types', slot: 0, code: this.#codeFor(0) }, [])) as string[];
   }
 
   /** @throws ThreadDiedError when the thread did not live to answer. */
   async run(slot: number, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-    return (await this.#run({ kind: 'batch', slot, bytes }, [bytes.buffer])) as Uint8Array;
+    const task: WorkerTask = { kind: 'batch', slot, bytes, code: this.#codeFor(slot) };
+    return (await this.#run(task, [bytes.buffer])) as Uint8Array;
+  }
+
+  /** Undefined when the thread has it. One that takes the place of another is started with it. */
+  #codeFor(slot: number): string | undefined {
+    return this.#codeless.delete(slot) ? this.#workerData.code : undefined;
   }
 
   async #run(task: WorkerTask, transferList: ArrayBuffer[]): Promise<unknown> {

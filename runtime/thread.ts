@@ -324,8 +324,7 @@ export class Thread {
   #largeUnderWay(): number {
     let bytes = 0;
     for (const [batch, large] of this.#largeBytes) {
-      const isHere = batch > this.#batchNo || batch === this.#batchInThread;
-      if (isHere || this.#isUnderWay(batch, 0)) bytes += large;
+      if (batch === this.#batchInThread || this.#isUnderWay(batch, this.#batchNo + 1)) bytes += large;
       else this.#largeBytes.delete(batch);
     }
     return bytes;
@@ -418,19 +417,19 @@ export class Thread {
       return;
     }
     const epoch = this.#epoch;
-    const elapsed = this.#sinceNow();
+    const elapsed = this.#largeBytes.has(result.no) ? this.#sinceNow() : undefined;
     this.#writing.push(result.no);
     committer.append(
       result.journal,
       (seq) => {
-        if (this.#largeBytes.has(result.no)) this.#parts.largeWrites.written(elapsed());
+        if (elapsed !== undefined) this.#parts.largeWrites.written(elapsed());
         this.#durable(result, seq, rest);
       },
       (error) => this.#lost(epoch, result.no, rest, error),
     );
   }
 
-  /** Tells how long ago this was, ms, by the runtime's clock or the real one, whichever says less: so nothing rests under one that stands still. */
+  /** Tells how long ago this was, ms, by the runtime's clock or the real one, whichever says less: so nothing pauses under one that stands still. */
   #sinceNow(): () => number {
     const { clock } = this.#parts;
     const [now, real] = [clock.now(), elapsedMs()];

@@ -96,19 +96,23 @@ export class WaitingRoom {
   ): T | Promise<T> {
     const key = `${wish.namespace}\0${wish.workflowId}`;
     const line = this.#lines.get(key);
-    const makeNow = () => this.#make(() => make(onGivenUp));
-    if (this.#closed) return makeNow();
-    if (line === undefined && wish.bytes === undefined) return makeNow();
-    const slot = line?.slot ?? wish.slot();
-    if (slot === undefined) return makeNow();
-    if (line === undefined && !this.isPromised(slot) && this.#rooms.hasRoom(slot, wish.bytes ?? 0))
-      return makeNow();
+    const slot = this.#slotToWaitAt(line, wish);
+    if (slot === undefined) return this.#make(() => make(onGivenUp));
     this.#requirePlace(wish.bytes ?? 0);
     return new Promise<T>((resolve, reject) => {
       const waiting = { wish, make: () => settleWith(() => make(onGivenUp), resolve, reject), reject };
       this.#queue(line ?? this.#newLine(key, slot), waiting);
       onGivenUp?.(() => (this.#giveUp(key, waiting) ? UNSENT : undefined));
     });
+  }
+
+  /** Undefined when the call need not wait. */
+  #slotToWaitAt(line: Line | undefined, wish: Wish): number | undefined {
+    if (this.#closed) return undefined;
+    if (line !== undefined) return line.slot;
+    const slot = wish.bytes === undefined ? undefined : wish.slot();
+    if (slot === undefined) return undefined;
+    return this.isPromised(slot) || !this.#fits(slot, wish) ? slot : undefined;
   }
 
   /** The thread has more room than before. Calls go a moment later, when what made the room is over. */

@@ -18,23 +18,24 @@ export interface WorkerData {
   markers: SharedArrayBuffer[];
 }
 
-export type WorkerTask =
-  /** The workflow code, before anything else. Answered by which workflow types there are; also shows that it can be evaluated. */
-  | { kind: 'load'; slot: number; code: string }
-  /** A batch for the shard that this thread holds; slot tells which turn marker is this thread's. */
-  | { kind: 'batch'; slot: number; bytes: Uint8Array };
+/**
+ * 'types': which workflow types there are; also shows that the modules can be evaluated at all. 'batch': for the shard that this
+ * thread holds. `slot` tells which turn marker is this thread's. `code` comes with the first task of a thread that was started
+ * without.
+ */
+export type WorkerTask = { slot: number; code: string | undefined } & (
+  | { kind: 'types' }
+  | { kind: 'batch'; bytes: Uint8Array }
+);
 
 const { code, markers } = workerData as WorkerData;
 const open = prepareSandbox();
-let sandbox = code === undefined ? undefined : open(code);
+let opened = code === undefined ? undefined : open(code);
 let shard: Shard | undefined;
 
 export default function run(task: WorkerTask): unknown {
-  if (task.kind === 'load') {
-    sandbox ??= open(task.code);
-    return workflowTypes(sandbox, task.slot);
-  }
-  if (sandbox === undefined) throw new InvariantError('A batch came before the workflow code');
+  const sandbox = sandboxFor(task);
+  if (task.kind === 'types') return workflowTypes(sandbox, task.slot);
   shard ??= new Shard(sandbox, new TurnMarker(markers[task.slot]!));
   try {
     return move(packResult(shard.run(unpackBatch(task.bytes))));
@@ -46,6 +47,12 @@ export default function run(task: WorkerTask): unknown {
     sandbox.takeUnhandled();
     throw error;
   }
+}
+
+function sandboxFor({ code }: WorkerTask): Sandbox {
+  if (opened === undefined && code !== undefined) opened = open(code);
+  if (opened === undefined) throw new InvariantError('A task came before the workflow code');
+  return opened;
 }
 
 /** Evaluates the modules for no execution, only to see which functions they export. */

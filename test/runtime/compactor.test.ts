@@ -3,12 +3,11 @@ import { expect } from 'chai';
 import { type Command, frames, type Input, unpackEntry } from '../../codec/journal-entry.js';
 import { keys, readDueKind, readNumber } from '../../codec/keys.js';
 import { encodePayload } from '../../codec/payload.js';
-import { Committer } from '../../runtime/committer.js';
-import { Compactor } from '../../runtime/compactor.js';
 import { LargeWrites } from '../../runtime/large-writes.js';
-import { Runs } from '../../runtime/runs.js';
+import type { Runs } from '../../runtime/runs.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store } from '../../runtime/store/store.js';
+import { openCompaction } from '../support/compaction.js';
 import { puts, refusing } from '../support/faulty.js';
 import { activity, type Entry, journalValue, signal, started, turn } from '../support/journal.js';
 import { keysOfKind } from '../support/rows-of-kind.js';
@@ -22,23 +21,8 @@ interface Parts {
 }
 
 /** A committer and a compactor, joined as the host and its threads join them. */
-function rig({
-  store = openMemoryStore(),
-  journalBytesMax = 1e9,
-  largeWrites = new LargeWrites(1),
-}: Parts = {}) {
-  const runs = new Runs(store);
-  const { lastSeq, recovered } = runs.recover();
-  const committer = new Committer(store, lastSeq);
-  const errors: Error[] = [];
-  const compactor = new Compactor({
-    store,
-    runs,
-    committer,
-    largeWrites,
-    journalBytesMax,
-    onError: (error) => errors.push(error),
-  });
+function rig({ store = openMemoryStore(), ...options }: Parts = {}) {
+  const { runs, recovered, committer, compactor, errors } = openCompaction(store, options);
   for (const live of recovered) compactor.noted(live, live.run.unsaved.bytes);
   const append = (...entries: Entry[]): void => {
     const value = journalValue(entries);

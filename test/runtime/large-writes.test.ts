@@ -17,7 +17,7 @@ class Sender {
   };
 }
 
-function rig() {
+function open() {
   const writes = new LargeWrites(BYTES_MAX);
   const [one, other] = [new Sender(), new Sender()];
   writes.join(one);
@@ -26,16 +26,6 @@ function rig() {
 }
 
 describe('large writes', () => {
-  const opened: LargeWrites[] = [];
-  const open = () => {
-    const all = rig();
-    opened.push(all.writes);
-    return all;
-  };
-  afterEach(() => {
-    for (const writes of opened.splice(0)) writes.close();
-  });
-
   it('no small message about: nobody waits, whatever is under way', () => {
     const { writes, one } = open();
     one.bytes = 10 * BYTES_MAX;
@@ -64,7 +54,7 @@ describe('large writes', () => {
     expect(writes.mustWait(LARGE_BYTES + 1)).to.equal(true);
   });
 
-  it('after one: a rest of the disk, then the threads are told', async () => {
+  it('after one: a pause, then the threads are told', async () => {
     const { writes, one } = open();
     writes.sent(1);
     writes.written(50);

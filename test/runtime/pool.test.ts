@@ -111,6 +111,13 @@ describe('pool', () => {
     expect((await run(pool, 1, ask(2))).replies[0]!.kind).to.equal('answer');
   });
 
+  it('the first batch of a thread that has not started yet blocks it: it is ended as any other', async () => {
+    const pool = await open(CODE, 3);
+    const blocked = [1, 2].map((slot) => rejection(run(pool, slot, start(slot), block(slot))));
+    for (const error of await Promise.all(blocked))
+      expect(error).to.be.instanceOf(ThreadDiedError).and.include({ blocked: true, mode: 'turn' });
+  });
+
   it('a batch of many short turns that together take longer than the limit: is left alone', async () => {
     const busy = `${CODE}
       exports.busy = async function busy() {

@@ -8,16 +8,13 @@ import { expect } from 'chai';
 import type { Command } from '../../codec/journal-entry.js';
 import { keys, readNumber } from '../../codec/keys.js';
 import { WorkflowNotFoundError } from '../../runtime/client/index.js';
-import { Committer } from '../../runtime/committer.js';
-import { Compactor } from '../../runtime/compactor.js';
-import { LargeWrites } from '../../runtime/large-writes.js';
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits.js';
 import { declaredNamespaces, type NamespaceOptions } from '../../runtime/namespaces.js';
 import { Retention } from '../../runtime/retention.js';
-import { Runs } from '../../runtime/runs.js';
 import { FaultPlan, faultyStore } from '../../runtime/store/faulty.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store, WriteOp } from '../../runtime/store/store.js';
+import { openCompaction } from '../support/compaction.js';
 import { noUnhandledRejections, refusing } from '../support/faulty.js';
 import { type Entry, signal, started, turn, update, writeJournal } from '../support/journal.js';
 import { keysOfKind } from '../support/rows-of-kind.js';
@@ -47,19 +44,7 @@ function open(
   store: Store,
   { namespaces, limits, clock = new ManualClock(CLOSED_AT), awaited = [] }: Parts = {},
 ) {
-  const runs = new Runs(store);
-  const { lastSeq, recovered } = runs.recover();
-  const committer = new Committer(store, lastSeq);
-  const errors: Error[] = [];
-  const onError = (error: Error) => void errors.push(error);
-  const compactor = new Compactor({
-    store,
-    runs,
-    committer,
-    largeWrites: new LargeWrites(1),
-    journalBytesMax: 1e12,
-    onError,
-  });
+  const { runs, recovered, committer, compactor, errors, onError } = openCompaction(store);
   for (const live of recovered) compactor.noted(live, 1);
   const released: number[] = [];
   const retention = new Retention({

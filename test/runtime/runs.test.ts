@@ -14,13 +14,12 @@ import { eventCount } from '../../codec/history-event.js';
 import { frame } from '../../codec/journal-entry.js';
 import { keys } from '../../codec/keys.js';
 import { unpackUpdateOutcome } from '../../codec/run-record.js';
-import { Committer } from '../../runtime/committer.js';
-import { Compactor } from '../../runtime/compactor.js';
+import type { Compactor } from '../../runtime/compactor.js';
 import { InvariantError } from '../../runtime/errors.js';
-import { LargeWrites } from '../../runtime/large-writes.js';
 import { Runs } from '../../runtime/runs.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store, WriteOp } from '../../runtime/store/store.js';
+import { openCompaction } from '../support/compaction.js';
 import { refusing } from '../support/faulty.js';
 import {
   activity,
@@ -149,17 +148,7 @@ interface Opened {
 
 /** As the host does it. `order`: in which the compactor comes to know of the runs. */
 function open(store: Store, order: readonly number[] = RUNS): Opened {
-  const runs = new Runs(store);
-  const { lastSeq } = runs.recover();
-  const committer = new Committer(store, lastSeq);
-  const compactor = new Compactor({
-    store,
-    runs,
-    committer,
-    largeWrites: new LargeWrites(1),
-    journalBytesMax: 1e12,
-    onError: () => undefined,
-  });
+  const { runs, compactor } = openCompaction(store);
   for (const runNo of order) {
     const live = runs.get(runNo)!;
     if (live.run.dirty)
