@@ -380,7 +380,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     const info = nextRunInfo(live.run.info, next, () => this.#argsOf(live), identity);
     const signals = next.reason === 'continueAsNew' ? (next.command.signals ?? []) : [];
     const begun = this.#begin(info, [...signals], ENVELOPE_BYTES + info.args.length);
-    if (live.pending > 0 || live.follows !== undefined) {
+    if (live.pending > 0 || live.held.length > 0 || live.follows !== undefined) {
       live.followedBy = begun;
       begun.follows = live;
     }
@@ -399,14 +399,18 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     return runId === undefined ? undefined : this.#runs.byRunId(runId);
   }
 
-  /** All that was under way to this run has come by: what was held for the next one goes after it. */
+  /** All that was under way to this run has come by: what waits behind it for the next one goes after it. */
   quiet(live: Live): void {
     const next = live.followedBy;
     if (next === undefined || live.follows !== undefined) return;
     live.followedBy = undefined;
-    next.follows = undefined;
-    this.#release(next);
+    this.#letIn(next);
     if (next.pending === 0) this.quiet(next);
+  }
+
+  #letIn(live: Live): void {
+    live.follows = undefined;
+    this.#threadOf(live.run.runNo).letIn(live, (item) => this.#place(item));
   }
 
   // ----- signals, cancel, terminate ----------------------------------------------------------------------------
@@ -466,7 +470,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     });
   }
 
-  /** Into the mailbox, or, while the run's turn is failing, into the journal to wait for it. Resolves to the run that took it. */
+  /** Resolves to the run that took it. */
   #message(
     target: Target,
     live: Live,
@@ -478,18 +482,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       this.#requireRoom(this.#threadOf(live.run.runNo), bytes);
     else if (limit === 'limited') this.#requireRoomFor(live, bytes);
     const send = (to: Live, sent?: 'again'): Promise<Live> =>
-      this.#promise(target, to, this.#inputEnvelope(to, input), bytes, send, sent);
+      this.#promise(target, to, { kind: 'input', runNo: to.run.runNo, input }, bytes, send, sent);
     return send(live);
   }
 
-  #inputEnvelope(live: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
-    const { run, retry } = live;
-    const { runNo } = run;
-    if (retry === undefined && !rests(live)) return { kind: 'input', runNo, input };
-    if (retry !== undefined) retry.noted = true;
+  /** While the run's turn is failing, or it waits for its time: into the journal instead of the mailbox. */
+  #received(live: Live, input: Exclude<Input, { kind: 'update' }>): Item['envelope'] {
+    if (live.retry !== undefined) live.retry.noted = true;
     return {
       kind: 'note',
-      runNo,
+      runNo: live.run.runNo,
       entry: { kind: 'received', time: this.#parts.clock.now(), inputs: [input] },
     };
   }
@@ -508,7 +510,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
         if (outcome.kind === 'durable') return resolve(live);
         if (outcome.kind === 'error') return reject(unavailable(outcome.error));
         const next = this.#next(target, live);
-        if (next === undefined) reject(new WorkflowNotFoundError(COMPLETED, target.workflowId, target.runId));
+        if (next === undefined) reject(tooLate(target, live, COMPLETED));
         else again(next, 'again').then(resolve, reject);
       };
       this.#enqueue({ live, envelope, bytes, settle }, sent);
@@ -522,9 +524,25 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
 
   /** Behind what is still under way to the run before (D3), unless it is part of that. */
   #enqueue(item: Item, sent?: 'again'): void {
+    const { live } = item;
+    if (live.follows === undefined || sent === 'again') this.#send(item);
+    else this.#threadOf(live.run.runNo).keepBehind(item);
+  }
+
+  #send(item: Item): void {
     const thread = this.#threadOf(item.live.run.runNo);
-    if (item.live.follows === undefined || sent === 'again') thread.enqueue(item);
-    else thread.hold(item);
+    if (this.#place(item) === 'held') thread.hold(item);
+    else thread.enqueue(item);
+  }
+
+  /** What can wait neither in the mailbox nor in the journal is held until there is a turn for it. */
+  #place(item: Item): 'queue' | 'held' {
+    const { live, envelope } = item;
+    if (envelope.kind === 'query') return rests(live) ? 'held' : 'queue';
+    if (envelope.kind !== 'input') return 'queue';
+    if (envelope.input.kind === 'update') return live.retry === undefined ? 'queue' : 'held';
+    if (live.retry !== undefined || rests(live)) item.envelope = this.#received(live, envelope.input);
+    return 'queue';
   }
 
   // ----- queries -----------------------------------------------------------------------------------------------
@@ -571,9 +589,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
             unavailable(outcome.kind === 'error' ? outcome.error : new Error('The query was not answered')),
           );
       };
-      const envelope: Item['envelope'] = { kind: 'query', runNo: live.run.runNo, name, args };
-      if (rests(live)) this.#threadOf(live.run.runNo).hold({ live, envelope, bytes, settle });
-      else this.#enqueue({ live, envelope, bytes, settle });
+      this.#enqueue({ live, envelope: { kind: 'query', runNo: live.run.runNo, name, args }, bytes, settle });
     });
   }
 
@@ -617,9 +633,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   #sendUpdate(target: Target, live: Live, request: UpdateRequest, call: UpdateCall, sent?: 'again'): void {
-    const item = this.#updateItem(target, live, request, call);
-    if (live.retry === undefined) this.#enqueue(item, sent);
-    else this.#threadOf(live.run.runNo).hold(item);
+    this.#enqueue(this.#updateItem(target, live, request, call), sent);
   }
 
   #updateItem(target: Target, live: Live, request: UpdateRequest, call: UpdateCall): Item {
@@ -662,12 +676,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (outcome.kind === 'answer') call.outcome = { result: outcome.result };
     else if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
-    else
-      call.error = new WorkflowNotFoundError(
-        'update aborted by closing workflow',
-        target.workflowId,
-        target.runId,
-      );
+    else call.error = tooLate(target, live, 'update aborted by closing workflow');
     call.stage = 'completed';
     wake(call);
   }
@@ -915,6 +924,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     live.retry?.stop();
     live.retry = undefined;
     this.#release(live);
+    this.#letIn(live);
     this.#runs.discard(live);
     if (live.watched !== undefined) this.#watches.lost(live, unavailable(error));
   }
@@ -1023,12 +1033,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       this.#takeUp(live);
     if (kind === 'runTimeout') {
       const entry: JournalEntry = { kind: 'timedOut', time: this.#parts.clock.now(), retryState: 'TIMEOUT' };
-      this.#deliver(
-        runNo,
-        () => ({ kind: 'note', runNo, entry }),
-        ENVELOPE_BYTES,
-        () => undefined,
-      );
+      this.#deliver(runNo, { kind: 'note', runNo, entry }, ENVELOPE_BYTES, nothing);
     }
     return kind !== 'turnRetry' || live.run.needsTurn;
   }
@@ -1098,15 +1103,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   ): void {
     const key = retryKey(runNo, entry.seq);
     this.#underWay.add(key);
-    this.#deliver(
-      runNo,
-      () => ({ kind: 'note', runNo, entry }),
-      ENVELOPE_BYTES,
-      () => {
-        this.#underWay.delete(key);
-        done();
-      },
-    );
+    this.#deliver(runNo, { kind: 'note', runNo, entry }, ENVELOPE_BYTES, () => {
+      this.#underWay.delete(key);
+      done();
+    });
   }
 
   #deliverInput(
@@ -1115,7 +1115,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     bytes: number,
     done: () => void,
   ): void {
-    this.#deliver(runNo, (live) => this.#inputEnvelope(live, input), bytes, done);
+    this.#deliver(runNo, { kind: 'input', runNo, input }, bytes, done);
   }
 
   answer(runNo: number, input: Exclude<Input, { kind: 'update' }>, done: () => void): void {
@@ -1128,7 +1128,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   /** Sends until it is durable or has become pointless. The queue's limit is for callers, not for these. */
-  #deliver(runNo: number, envelope: (live: Live) => Item['envelope'], bytes: number, done: () => void): void {
+  #deliver(runNo: number, envelope: Item['envelope'], bytes: number, done: () => void): void {
     // Looked up each time: between two attempts the run may have left memory, and its start may have been lost.
     const live = this.#runs.get(runNo);
     if (live === undefined || live.run.closed) return done();
@@ -1137,7 +1137,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       else if (!this.#closing)
         this.#parts.clock.after(REDELIVER_MS, () => this.#deliver(runNo, envelope, bytes, done));
     };
-    this.#threadOf(runNo).enqueue({ live, envelope: envelope(live), bytes, settle });
+    this.#send({ live, envelope, bytes, settle });
   }
 
   // ----- the whole ---------------------------------------------------------------------------------------------
@@ -1190,13 +1190,24 @@ function rests({ run, roused }: Live): boolean {
 }
 
 /** The next run of a continued one could not be begun yet, because the disk failed: its id is neither free nor answered for. */
-function refuseBetweenRuns({ run }: Live): void {
-  if (!run.outbox.has('continue', 0)) return;
+function refuseBetweenRuns(live: Live): void {
+  const error = betweenRuns(live);
+  if (error !== undefined) throw error;
+}
+
+function betweenRuns({ run }: Live): RpcError | undefined {
+  if (!run.outbox.has('continue', 0)) return undefined;
   const { workflowId } = run.info;
-  throw new RpcError(
+  return new RpcError(
     GrpcStatus.UNAVAILABLE,
     `Workflow ${workflowId} continues as new and its next run is not on the disk yet. Nothing was done; send it again`,
   );
+}
+
+/** For a message that found its run closed, and no next one to go to. */
+function tooLate({ workflowId, runId }: Target, live: Live, text: string): Error {
+  const error = runId === undefined ? betweenRuns(live) : undefined;
+  return error ?? new WorkflowNotFoundError(text, workflowId, runId);
 }
 
 function limitOf({ parent, signal }: WorkflowStart): 'limited' | 'unlimited' {

@@ -88,14 +88,16 @@ export class Live {
   retry: TurnRetry | undefined;
   /** The turn that was put off is under way, or has been tried: from now on messages go straight to it. */
   roused = false;
-  /** Messages that wait for the turn that is tried again, for its time, or for those before them. */
+  /** Messages that wait for the turn that is tried again, or for its time. */
   held: Item[] = [];
   readonly updates = new SparseMap<string, UpdateCall>();
   /** Signals by request id that are on their way, so that a second one can wait for the first. */
   readonly requests = new SparseMap<string, Promise<unknown>>();
-  /** The run before this one, as long as messages are under way to it that will come here; others wait behind them. */
+  /** The run before this one, as long as messages are under way to it that will come here. */
   follows: Live | undefined;
   followedBy: Live | undefined;
+  /** Messages that wait behind those, whatever becomes of the turns that these make. */
+  behind: Item[] = [];
   readonly closeWaiters = new SparseSet<() => void>();
   /** What is watched of it, by question; undefined while nothing is (watch.ts). */
   watched: Map<string, Topic> | undefined;
@@ -111,6 +113,7 @@ export class Live {
       this.pending === 0 &&
       this.retry === undefined &&
       this.held.length === 0 &&
+      this.behind.length === 0 &&
       this.updates.size === 0 &&
       this.requests.size === 0 &&
       this.closeWaiters.size === 0 &&

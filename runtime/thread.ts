@@ -161,7 +161,7 @@ export class Thread {
     this.#schedule();
   }
 
-  /** Keeps a message of a run whose turn is failing, until release(). */
+  /** Keeps a message of a run whose turn is failing, or that waits for its time, until release(). */
   hold(item: Item): void {
     this.#count(item);
     item.live.held.push(item);
@@ -172,6 +172,25 @@ export class Thread {
     live.pending += live.held.length;
     for (const item of live.held) this.#queue.push(item);
     live.held = [];
+    this.#schedule();
+  }
+
+  /** Keeps a message behind those under way to the run before, until letIn(). */
+  keepBehind(item: Item): void {
+    this.#count(item);
+    item.live.behind.push(item);
+  }
+
+  /** Sends or holds what waited behind those under way to the run before. */
+  letIn(live: Live, place: (item: Item) => 'queue' | 'held'): void {
+    for (const item of live.behind) {
+      if (place(item) === 'held') live.held.push(item);
+      else {
+        live.pending++;
+        this.#queue.push(item);
+      }
+    }
+    live.behind = [];
     this.#schedule();
   }
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import {
+  GrpcStatus,
   WorkflowContinuedAsNewError,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -238,6 +239,50 @@ describe('continue-as-new', () => {
       await handle.signal('finish');
       expect(await handle.result()).to.deep.equal(numbers);
       expect(counts).to.deep.equal(numbers.map((number) => number + 1));
+    });
+
+    // In batches of one message, runs begin and end before all that was sent to the first one has come by.
+    for (const kind of ['signals', 'updates'] as const)
+      it(`${kind} sent before, while and after several runs end: in order in the last one`, async () => {
+        const limits = { batchMessagesMax: 1 };
+        const busy = await TestRuntime.open({ workflows: 'continue-as-new', threads: 2, limits });
+        const handle = await busy.start('hops');
+        const sent: Promise<unknown>[] = [];
+        const send = (n: number) =>
+          kind === 'signals' ? handle.signal('note', n) : handle.executeUpdate('put', { args: [n] });
+        const first = [handle.signal('again')];
+        while (sent.length < 100) first.push(sent[sent.push(send(sent.length)) - 1] as Promise<void>);
+        let arrived = false;
+        void Promise.all(first).then(() => {
+          arrived = true;
+        });
+        while (!arrived) {
+          sent.push(send(sent.length));
+          for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+        }
+        await Promise.all(sent);
+        await handle.signal('finish');
+        expect(await handle.result()).to.deep.equal(sent.map((_, n) => n));
+        await busy.close();
+      });
+
+    it('runtime is closed when a run has ended and the next has not begun: what came too late is not told that all is over', async () => {
+      const limits = { batchMessagesMax: 1 };
+      const busy = await TestRuntime.open({ workflows: 'continue-as-new', threads: 2, limits });
+      const handle = await busy.start('keeper');
+      const sent = [handle.signal('again')];
+      for (let n = 0; n < 50; n++) {
+        sent.push(handle.signal('note', n));
+        sent.push(handle.executeUpdate('put', { args: [n] }) as Promise<never>);
+      }
+      const settled = Promise.allSettled(sent);
+      await busy.close();
+      const [first, ...others] = await settled;
+      expect(first!.status).to.equal('fulfilled');
+      for (const one of others) {
+        const { cause } = (one as PromiseRejectedResult).reason as Error;
+        expect(cause, String(cause)).to.include({ code: GrpcStatus.UNAVAILABLE, retryable: true });
+      }
     });
 
     it('signal-with-start whose run ends before the signal comes: the next run has it, and the answer names that', async () => {
