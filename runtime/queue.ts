@@ -89,8 +89,8 @@ export class MessageQueue {
   }
 
   /**
-   * Gives the messages of the next batch to `put`, one after the other, which answers whether it took the message. A run
-   * whose message was not taken stays behind, in order. Undefined: nothing could go.
+   * Gives the messages of the next batch to `put`, one after the other, which answers whether it took the message, and may push
+   * others meanwhile. A run whose message was not taken stays behind, in order. Undefined: nothing could go.
    */
   take(put: (item: Item) => boolean): BatchKind | undefined {
     if (this.#suspects.length > 0) return this.#takeSuspect(put);
@@ -131,17 +131,18 @@ export class MessageQueue {
   #takeAll(put: (item: Item) => boolean): BatchKind | undefined {
     const items = this.#fresh;
     this.#fresh = [];
-    const before = this.#size;
+    let taken = 0;
     let waiting: Set<Live> | undefined;
     for (const item of items) {
-      if (!waiting?.has(item.live) && put(item)) this.#size--;
+      if (!waiting?.has(item.live) && put(item)) taken++;
       else {
         waiting ??= new Set();
         waiting.add(item.live);
         this.#intoLane(item);
       }
     }
-    return this.#size < before ? 'light' : undefined;
+    this.#size -= taken;
+    return taken > 0 ? 'light' : undefined;
   }
 
   #sort(): void {

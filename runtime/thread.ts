@@ -357,10 +357,9 @@ export class Thread {
   #put(item: Item, batch: SentBatch): void {
     const { live, envelope } = item;
     if (live.gone !== undefined) return this.#settle(item, { kind: 'error', error: live.gone });
-    if (envelope.kind === 'note' && !live.active) {
-      if (live.run.closed) return this.#settle(item, { kind: 'closed' });
-      if (ends(envelope.entry)) live.endBatch = batch.no;
-    }
+    if (live.run.closed && envelope.kind !== 'query' && envelope.kind !== 'drop')
+      return this.#settle(item, { kind: 'closed' });
+    if (envelope.kind === 'note' && !live.active && ends(envelope.entry)) live.endBatch = batch.no;
     try {
       this.#activate(item, batch);
     } catch (error) {

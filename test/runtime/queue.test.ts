@@ -113,6 +113,17 @@ describe('message queue', () => {
     expect(batch(queue).names).to.deep.equal(['a0', 'a1']);
   });
 
+  it('a message that is sent on while a batch is made: it waits, and the batch is known to have taken something', () => {
+    const queue = newQueue();
+    push(queue, 'a', 1);
+    const kind = queue.take(() => {
+      push(queue, 'b', 1);
+      return true;
+    });
+    expect({ kind, size: queue.size }).to.deep.equal({ kind: 'light', size: 1 });
+    expect(batch(queue).names).to.deep.equal(['b0']);
+  });
+
   it('messages put first: come before all of their runs, in their order', () => {
     const queue = newQueue();
     push(queue, 'a', 1);
