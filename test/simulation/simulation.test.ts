@@ -5,7 +5,7 @@
  */
 import { expect } from 'chai';
 import { noUnhandledRejections } from '../support/faulty.js';
-import { type Report, shortened, simulate } from './simulation.js';
+import { type Report, type Setting, settingOf, shortened, simulate } from './simulation.js';
 import { printed, type Step, stepsOf } from './steps.js';
 
 const STEPS = Number(process.env.SIGNALBOX_SIMULATION_STEPS ?? 10_000);
@@ -19,8 +19,10 @@ describe('simulation', () => {
     this.timeout(300_000 + STEPS * 30);
     const seed = Number(process.env.SIGNALBOX_SIMULATION_SEED ?? Math.floor(Math.random() * 2 ** 32));
     print([`seed ${seed} (again with SIGNALBOX_SIMULATION_SEED=${seed})`]);
-    const report = await simulate(stepsOf(seed, STEPS));
-    if (report.troubles.length > 0) await tell(report);
+    const setting = settingOf(seed);
+    print([JSON.stringify(setting)]);
+    const report = await simulate(stepsOf(seed, STEPS), setting);
+    if (report.troubles.length > 0) await tell(report, setting);
     expect(report.troubles).to.deep.equal([]);
     const { counts, executions } = report;
     print([
@@ -45,10 +47,10 @@ const SEEN = [
   'query refused (query rejected)',
 ];
 
-async function tell({ troubles, done }: Report): Promise<void> {
+async function tell({ troubles, done }: Report, setting: Setting): Promise<void> {
   print([...troubles, `the last of ${done.length} steps:`]);
   printSteps(done.slice(-LAST));
-  const few = await shortened(done, troubles[0]!.split(':')[0]!, SHORTEN_MS);
+  const few = await shortened(done, setting, troubles[0]!.split(':')[0]!, SHORTEN_MS);
   if (few.length === done.length) return print(['fewer steps did not fail: it depends on a race']);
   print([`${few.length} of them are enough:`]);
   printSteps(few.slice(-LAST));

@@ -4,9 +4,11 @@
  * Owns: the runtime under test, its clock, making calls, crashes, audits, shortening a run that failed.
  * Does not own: which steps (steps.ts), what is right (model.ts, audit.ts).
  *
- * The limits are so small that executions leave memory, batches are cut and the journal is moved all the time.
+ * The limits are so small that executions leave memory, batches are cut and the journal is moved all the time. How small differs
+ * from seed to seed: which messages overtake each other on their way depends on it.
  */
 import { WithStartWorkflowOperation, type Workflow } from '../../runtime/client/index.js';
+import { Random } from '../crash/random.js';
 import { ManualClock, TestRuntime } from '../support/runtime.js';
 import { auditRelays } from './audit.js';
 import { outcomeOf } from './calls.js';
@@ -14,7 +16,24 @@ import { type Execution, Model, type ModelCall, sendsUpdate } from './model.js';
 import { factsOf, neighboursOf, type RunAnswers } from './run-facts.js';
 import { type CallStep, printed, type StartStep, type Step } from './steps.js';
 
-const LIMITS = { activationsPerThreadMax: 3, journalBytesMax: 3_000, batchMessagesMax: 12 };
+/** What a runtime is opened with. */
+export interface Setting {
+  threads: number;
+  limits: { activationsPerThreadMax: number; journalBytesMax: number; batchMessagesMax: number };
+}
+
+export function settingOf(seed: number): Setting {
+  const random = new Random(~seed);
+  return {
+    threads: random.one([1, 2, 2, 3]),
+    limits: {
+      activationsPerThreadMax: random.one([1, 3, 20]),
+      journalBytesMax: random.one([1_000, 3_000, 30_000]),
+      batchMessagesMax: random.one([1, 3, 12, 200]),
+    },
+  };
+}
+
 /** Real time after which a call that can be answered counts as lost, ms. */
 const PATIENCE_MS = 20_000;
 
@@ -29,13 +48,12 @@ export interface Report {
 }
 
 /** Does the steps until there is trouble, or to the end. */
-export async function simulate(steps: readonly Step[]): Promise<Report> {
+export async function simulate(steps: readonly Step[], setting: Setting): Promise<Report> {
   const clock = new ManualClock();
   const test = await TestRuntime.open({
     workflows: 'simulation',
-    threads: 2,
     clock,
-    limits: LIMITS,
+    ...setting,
     activities: { echo: async (text: string) => text },
   });
   const simulation = new Simulation(test, clock);
@@ -52,11 +70,12 @@ export async function simulate(steps: readonly Step[]): Promise<Report> {
  */
 export async function shortened(
   steps: readonly Step[],
+  setting: Setting,
   about: string,
   budgetMs: number,
 ): Promise<readonly Step[]> {
   const end = performance.now() + budgetMs;
-  const fails = async (some: readonly Step[]) => (await simulate(some)).troubles.length > 0;
+  const fails = async (some: readonly Step[]) => (await simulate(some, setting)).troubles.length > 0;
   const alone = steps.filter((step) => !('id' in step) || step.id === about);
   let rest = (await fails(alone)) ? alone : steps;
   for (let size = rest.length >> 1; size >= 1; size >>= 1) {
@@ -251,12 +270,17 @@ class Simulation {
     await Promise.all(
       this.#model.due(execution).map(({ runId, updateId }) => this.#ended(id, runId, updateId)),
     );
-    const latest = await this.#latest(id);
-    const runIds = new Set(this.#model.runsToAudit(execution, all));
-    if (latest !== undefined && !execution.runs.has(latest)) runIds.add(latest);
     try {
-      const answers = await this.#lookAll(id, runIds, new Set(execution.runs.keys()));
-      this.#model.audit(execution, newest(latest, answers), answers);
+      for (;;) {
+        const { size } = execution.runs;
+        const latest = await this.#latest(id);
+        const runIds = new Set(this.#model.runsToAudit(execution, all));
+        if (latest !== undefined && !execution.runs.has(latest)) runIds.add(latest);
+        const answers = await this.#lookAll(id, runIds, new Set(execution.runs.keys()));
+        // A call that waited for a turn that failed may have begun another run meanwhile.
+        if (execution.runs.size !== size) continue;
+        return this.#model.audit(execution, newest(latest, answers), answers);
+      }
     } catch (error) {
       this.#model.trouble(id, `an audit failed: ${(error as Error).stack}`);
     }
