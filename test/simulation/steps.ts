@@ -104,6 +104,21 @@ const UPDATES = [
   ['putFailing', 13],
 ] as const;
 
+/** Some of these come more often with one seed than with another, so that what is rare meets what else is rare. */
+const SPICES = [
+  'renew',
+  'stumble',
+  'relay',
+  'late',
+  'putByActivity',
+  'crash',
+  'cancel',
+  'terminate',
+  'signalWithStart',
+  'updateWithStart',
+] as const;
+const SPICY = 4;
+
 type UpdateStep = Extract<CallStep, { kind: 'update' }>;
 export type StartStep = Extract<CallStep, { life: Life }>;
 
@@ -122,11 +137,18 @@ export function stepsOf(seed: number, count: number): Step[] {
 class Plan {
   readonly #random: Random;
   readonly #slots: Slot[] = [];
+  readonly #spices: ReadonlySet<string>;
+  /** How often one call is made at a time, and how often there is a pause where many are made at once. */
+  readonly #calm: number;
+  readonly #pauses: number;
   readonly #steps: Step[] = [];
   #made = 0;
 
   constructor(random: Random) {
     this.#random = random;
+    this.#spices = new Set(random.sample(SPICES, 3));
+    this.#calm = random.one([0.1, 0.4, 0.4]);
+    this.#pauses = random.one([0.03, 0.12, 0.5]);
     for (let i = 0; i < SLOTS; i++) this.#slots.push(this.#newSlot());
   }
 
@@ -134,18 +156,18 @@ class Plan {
     let counted = 0;
     while (counted < count) {
       // Sometimes one call at a time, sometimes many at once.
-      const calm = this.#random.next() < 0.4;
+      const calm = this.#random.next() < this.#calm;
       for (let left = 5 + this.#random.below(50); left > 0 && counted < count; left--, counted++) {
         this.#steps.push(this.#step());
         if (calm) this.#steps.push({ kind: 'settle' });
-        else if (this.#random.next() < 0.12) this.#steps.push({ kind: 'breathe' });
+        else if (this.#random.next() < this.#pauses) this.#steps.push({ kind: 'breathe' });
       }
     }
     return this.#steps;
   }
 
   #step(): Step {
-    const others = WITHOUT_CALL.reduce((sum, [, weight]) => sum + weight, 0);
+    const others = WITHOUT_CALL.reduce((sum, choice) => sum + this.#weight(choice), 0);
     if (this.#random.next() * 100 < others) {
       const kind = this.#weighted(WITHOUT_CALL);
       return kind === 'advance' ? { kind, ms: 1_000 * (1 + this.#random.below(20)) } : { kind };
@@ -294,13 +316,17 @@ class Plan {
     return `${prefix}${this.#made}`;
   }
 
-  #weighted<T>(choices: readonly (readonly [T, number])[]): T {
-    let at = this.#random.next() * choices.reduce((sum, [, weight]) => sum + weight, 0);
-    for (const [choice, weight] of choices) {
-      at -= weight;
-      if (at < 0) return choice;
+  #weighted<T extends string>(choices: readonly (readonly [T, number])[]): T {
+    let at = this.#random.next() * choices.reduce((sum, choice) => sum + this.#weight(choice), 0);
+    for (const choice of choices) {
+      at -= this.#weight(choice);
+      if (at < 0) return choice[0];
     }
     return choices[0]![0];
+  }
+
+  #weight([what, weight]: readonly [string, number]): number {
+    return this.#spices.has(what) ? SPICY * weight : weight;
   }
 }
 
