@@ -63,6 +63,7 @@ import type { Effect } from './run.js';
 import { newRunId } from './run-id.js';
 import { Runs } from './runs.js';
 import type {
+  ConflictPolicy,
   Description,
   OnGivenUp,
   QueryReject,
@@ -83,6 +84,9 @@ import { type Watch, Watches, type WatchRequest } from './watch.js';
 /** How soon something that a failed commit undid is tried again, ms. */
 const REDELIVER_MS = 250;
 const DEFAULT_TASK_TIMEOUT_MS = 10_000;
+
+/** Whether there must be room for a message. What workflows send has its limits elsewhere, and what was taken on once stays. */
+type Limit = 'limited' | 'unlimited';
 
 export interface HostParts {
   store: Store;
@@ -220,27 +224,37 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   // ----- start -------------------------------------------------------------------------------------------------
 
   start(request: StartRequest): Promise<StartAnswer> {
-    return attempt(() => this.#admitStart(request));
+    return attempt(() => {
+      this.#knownType(request.workflowType);
+      return this.#admitStart(request, limitOf(request));
+    });
   }
 
+  /** The type of a child is looked for when its first turn runs, as on Temporal. */
   startFor(start: WorkflowStart): Promise<StartAnswer> {
-    return attempt(() => this.#admitStart(start, start.parent !== undefined));
+    return start.parent === undefined
+      ? this.start(start)
+      : attempt(() => this.#admitStart(start, limitOf(start)));
   }
 
-  /** @param trusted from a workflow: its type is looked for when its first turn runs, as on Temporal */
-  #admitStart(request: WorkflowStart, trusted = false, limit = limitOf(request)): Promise<StartAnswer> {
+  #admitStart(request: WorkflowStart, limit: Limit): Promise<StartAnswer> {
     this.#refuseWhenClosing();
-    if (!trusted) this.#knownType(request.workflowType);
     const existing = this.#runs.latest(request.namespace, request.workflowId);
     if (existing !== undefined) refuseBetweenRuns(existing);
     const known = existing && request.update && this.#attachable(existing, request.update);
     if (known !== undefined) return this.#attach(existing!, known, request);
-    if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request);
+    if (existing !== undefined && !existing.run.closed) return this.#conflict(existing, request, limit);
     if (existing !== undefined) this.#checkReuse(existing, request);
     return this.#startNew(request, limit);
   }
 
+  /** For a request whose run has ended or was lost meanwhile. It had room before, so none is asked for again. */
+  #readmitStart(request: WorkflowStart): Promise<StartAnswer> {
+    return this.#admitStart(request, 'unlimited');
+  }
+
   #knownType(type: string): void {
+    this.#refuseWhenClosing();
     const { workflowTypes } = this.#parts;
     if (workflowTypes.includes(type) || workflowTypes.includes('default')) return;
     const list =
@@ -251,45 +265,41 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     );
   }
 
-  async #conflict(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
+  async #conflict(existing: Live, request: WorkflowStart, limit: Limit): Promise<StartAnswer> {
     const { runId } = existing.run.info;
-    const policy =
-      request.reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : request.conflictPolicy;
-    if (policy === 'USE_EXISTING') return this.#useExisting(existing, request);
+    const policy = conflictPolicyOf(request);
+    if (policy === 'USE_EXISTING') return this.#useExisting(existing, request, limit);
     if (policy === 'TERMINATE_EXISTING') {
-      // What is terminated has to be followed: there must be room before, and no limit stands against it afterwards.
-      if (limitOf(request) === 'limited')
+      // What is terminated has to be followed: there must be room before. Calls that wait have waited for one thread's room.
+      if (limit === 'limited' && !this.#waiting.isMaking)
         this.#requireRoom(this.#threadOf(this.#runs.lastNo + 1), startBytes(request));
-      await this.terminate(
-        { ...request, runId },
-        'TerminateIfRunning WorkflowIdReusePolicy Policy',
-        undefined,
-      ).catch((error) => {
+      const reason = 'TerminateIfRunning WorkflowIdReusePolicy Policy';
+      await this.#terminate({ ...request, runId }, reason, undefined, limit).catch((error) => {
         if (!(error instanceof WorkflowNotFoundError)) throw error;
       });
-      return this.#admitStart(request, false, 'unlimited');
+      return this.#readmitStart(request);
     }
     // Not told before that start is durable (D4): if it is lost, the id is free.
     await existing.started.catch(() => undefined);
-    if (existing.gone !== undefined) return this.#admitStart(request);
+    if (existing.gone !== undefined) return this.#readmitStart(request);
     throw alreadyStarted(request);
   }
 
   /** The message of a start goes to the open run. If that ends before it comes, the request is admitted anew. */
-  async #useExisting(existing: Live, request: WorkflowStart): Promise<StartAnswer> {
+  async #useExisting(existing: Live, request: WorkflowStart, limit: Limit): Promise<StartAnswer> {
     const { namespace, workflowId, signal } = request;
     const { runId, firstRunId } = existing.run.info;
-    const update = request.update && this.update({ namespace, workflowId }, request.update);
+    const target = { namespace, workflowId };
+    const update = request.update && this.#admitUpdate(target, request.update, limit);
     try {
-      const target = { namespace, workflowId };
-      const signalled = signal && this.#message(target, this.#open(target), signal);
+      const signalled = signal && this.#message(target, this.#open(target), signal, limit);
       const [, taker] = await Promise.all([existing.started, signalled, update?.reached('accepted')]);
       // It may have gone on to the run that the open one continued as.
       const takenBy = update?.runId ?? taker?.run.info.runId ?? runId;
       return { runId: takenBy, firstRunId, started: false, update };
     } catch (error) {
       if (!isEndedBefore(error, existing)) throw error;
-      return this.#admitStart(request);
+      return this.#readmitStart(request);
     }
   }
 
@@ -303,13 +313,13 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   async #attach(live: Live, known: UpdateCall, request: WorkflowStart): Promise<StartAnswer> {
     // Not told before the start is durable (D4): if that is lost, there is nothing to attach to.
     await live.started.catch(() => undefined);
-    if (live.gone !== undefined) return this.#admitStart(request);
+    if (live.gone !== undefined) return this.#readmitStart(request);
     const update = ticket(live, known);
     try {
       await update.reached('accepted');
     } catch (error) {
       if (!isEndedBefore(error, live)) throw error;
-      return this.#admitStart(request);
+      return this.#readmitStart(request);
     }
     const { runId, firstRunId } = live.run.info;
     return { runId, firstRunId, started: false, update };
@@ -322,7 +332,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (request.reusePolicy === 'ALLOW_DUPLICATE_FAILED_ONLY' && wentWell) throw alreadyStarted(request);
   }
 
-  #startNew(request: WorkflowStart, limit: 'limited' | 'unlimited'): Promise<StartAnswer> {
+  #startNew(request: WorkflowStart, limit: Limit): Promise<StartAnswer> {
     const runNo = this.#runs.nextNo();
     const { signal, update } = request;
     const bytes = startBytes(request);
@@ -460,14 +470,21 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   terminate(target: Target, reason: string | undefined, details: Payload | undefined): Promise<void> {
+    return this.#terminate(target, reason, details, 'limited');
+  }
+
+  async #terminate(
+    target: Target,
+    reason: string | undefined,
+    details: Payload | undefined,
+    limit: Limit,
+  ): Promise<void> {
     const entry: JournalEntry = { kind: 'terminated', time: this.#parts.clock.now(), reason, details };
     const send = (live: Live, sent?: 'again'): Promise<Live> =>
       this.#promise(target, live, { kind: 'note', runNo: live.run.runNo, entry }, ENVELOPE_BYTES, send, sent);
-    return attempt(() => {
-      const live = this.#open(target);
-      this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
-      return send(live).then(nothing);
-    });
+    const live = this.#open(target);
+    if (limit === 'limited') this.#requireRoom(this.#threadOf(live.run.runNo), ENVELOPE_BYTES);
+    await send(live);
   }
 
   /** Resolves to the run that took it. */
@@ -475,7 +492,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     target: Target,
     live: Live,
     input: Exclude<Input, { kind: 'update' }>,
-    limit: 'limited' | 'unlimited' = 'limited',
+    limit: Limit = 'limited',
   ): Promise<Live> {
     const bytes = ENVELOPE_BYTES + ('args' in input ? input.args.length : 0);
     if (limit === 'limited' && input.kind === 'cancel')
@@ -618,7 +635,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     return this.#admitUpdate(target, request, 'unlimited');
   }
 
-  #admitUpdate(target: Target, request: UpdateRequest, limit: 'limited' | 'unlimited'): UpdateTicket {
+  #admitUpdate(target: Target, request: UpdateRequest, limit: Limit): UpdateTicket {
     this.#refuseWhenClosing();
     const live = this.#find(target);
     const known = this.#knownUpdate(live, request.id, request.generated);
@@ -800,9 +817,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     return live && this.#threadOf(live.run.runNo).slot;
   }
 
-  slotOfStart({ namespace, workflowId, conflictPolicy }: StartRequest): number {
-    const existing = this.#runs.latest(namespace, workflowId);
-    const goesToIt = existing !== undefined && !existing.run.closed && conflictPolicy !== 'FAIL';
+  slotOfStart(request: StartRequest): number {
+    const existing = this.#runs.latest(request.namespace, request.workflowId);
+    const goesToIt = existing !== undefined && !existing.run.closed && conflictPolicyOf(request) !== 'FAIL';
     return this.#threadOf(goesToIt ? existing.run.runNo : this.#runs.lastNo + 1).slot;
   }
 
@@ -1210,7 +1227,11 @@ function tooLate({ workflowId, runId }: Target, live: Live, text: string): Error
   return error ?? new WorkflowNotFoundError(text, workflowId, runId);
 }
 
-function limitOf({ parent, signal }: WorkflowStart): 'limited' | 'unlimited' {
+function conflictPolicyOf({ reusePolicy, conflictPolicy }: StartRequest): ConflictPolicy {
+  return reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : conflictPolicy;
+}
+
+function limitOf({ parent, signal }: WorkflowStart): Limit {
   return parent === undefined && signal?.sender === undefined ? 'limited' : 'unlimited';
 }
 

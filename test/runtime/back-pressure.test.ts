@@ -294,6 +294,46 @@ describe('back-pressure', () => {
     expect(started.firstExecutionRunId).to.not.equal(first.firstExecutionRunId);
   });
 
+  for (const policy of [
+    { workflowIdConflictPolicy: 'TERMINATE_EXISTING' },
+    { workflowIdReusePolicy: 'TERMINATE_IF_RUNNING' },
+  ] as const)
+    for (const where of ['the open run is', 'the next run begins'] as const)
+      it(`${Object.values(policy)[0]}, and no room where ${where}: the start is not refused`, async () => {
+        const made = await open({ threads: 2 });
+        const { client } = made.test;
+        const first = await client.start('collector', { workflowId: 'one' });
+        // The next run is on the thread of the second.
+        const others = [await made.test.start('collector'), await made.test.start('collector')] as const;
+        const signals = full(made, others[where === 'the open run is' ? 1 : 0], 10);
+        const restart = client.start('collector', { workflowId: 'one', args: ['anew'], ...policy });
+        made.plan.release();
+        await Promise.all(signals);
+        expect(await list(await restart)).to.deep.equal(['anew']);
+        expect((await first.describe()).runId).to.equal((await restart).firstExecutionRunId);
+      });
+
+  it('the run that a start found open ends first, and others wait for room: the start is not refused, and begins the next', async () => {
+    const made = await open({ limits: { queuedMessagesMax: 5, batchMessagesMax: 1 } });
+    const { client } = made.test;
+    const [one, other] = [
+      await client.start('collector', { workflowId: 'one' }),
+      await made.test.start('collector'),
+    ];
+    const finished = full(made, one, 0).concat(one.signal('finish'));
+    const signalled = client.signalWithStart('collector', {
+      workflowId: 'one',
+      signal: 'add',
+      signalArgs: ['x'],
+    });
+    const signals = numbers(30).map((n) => other.signal('add', n));
+    expect(waiting(made)).to.equal(27);
+    made.plan.release();
+    await Promise.all([...finished, ...signals]);
+    expect(await list((await signalled) as unknown as Handle)).to.deep.equal(['x']);
+    expect((await signalled).signaledRunId).to.not.equal(one.firstExecutionRunId);
+  });
+
   it('a value that is neither: refused where it is given', async () => {
     const wrong = 'later' as 'wait';
     expect(await rejection(Runtime.open({ whenFull: wrong })))

@@ -319,6 +319,14 @@ export class Model {
 
   // ----- audits ------------------------------------------------------------------------------------------------
 
+  /** Grows with everything that callers are told about an execution. */
+  knownOf({ runs, unaudited }: Execution): number {
+    const told = unaudited.map(
+      ({ settled, accepted }) => Number(settled !== undefined) + Number(accepted !== undefined),
+    );
+    return told.reduce((sum, count) => sum + count, runs.size);
+  }
+
   /** Runs that an audit has to look at, besides the latest. */
   runsToAudit(execution: Execution, all: boolean): string[] {
     return [...execution.runs].filter(([, run]) => all || !run?.final).map(([runId]) => runId);
