@@ -78,5 +78,6 @@ export function putBack(unsaved: Unsaved, failed: Unsaved, through: number): voi
   unsaved.settled.unshift(...failed.settled);
   for (const delivery of failed.forgotten) unsaved.forgotten.add(delivery);
   unsaved.isNew = failed.isNew;
-  unsaved.stale = [...failed.stale, through];
+  // Without frames there was no chunk in it, and the one of that number is the run's newest in the store.
+  unsaved.stale = failed.frames.length > 0 ? [...failed.stale, through] : failed.stale;
 }

@@ -4,7 +4,7 @@ import { type Command, frames, type Input, unpackEntry } from '../../codec/journ
 import { keys, readDueKind, readNumber } from '../../codec/keys.js';
 import { encodePayload } from '../../codec/payload.js';
 import { LargeWrites } from '../../runtime/large-writes.js';
-import type { Runs } from '../../runtime/runs.js';
+import { Runs } from '../../runtime/runs.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store } from '../../runtime/store/store.js';
 import { openCompaction } from '../support/compaction.js';
@@ -372,6 +372,35 @@ describe('compactor', () => {
     }
     expect(keysOfKind(disk, 'x')).to.deep.equal([]);
   });
+
+  for (const when of ['before', 'after'] as const)
+    it(`a write that only tells that something is done fails ${when} it took effect: the history stays whole`, async () => {
+      let fails = false;
+      const error = new Error('no room');
+      const store = refusing(openMemoryStore(), (ops) =>
+        fails && puts('r', ops) ? { when, error } : undefined,
+      );
+      const { runs, compactor, commit } = rig({ store });
+      const next = {
+        kind: 'continueAsNew',
+        workflowType: 'w',
+        taskQueue: 'q',
+        args: new Uint8Array(),
+      } as const;
+      await commit(started(1, 'one'), turn(1, [signal()], [next]));
+      await compactor.run();
+      const whole = Buffer.concat(runs.history(runs.get(1)!));
+      const live = runs.get(1)!;
+      live.run.removeFromOutbox('continue', 0);
+      compactor.noted(live, 0);
+      fails = true;
+      expect(await rejection(compactor.run())).to.equal(error);
+      fails = false;
+      await compactor.run();
+      expect(runs.get(1)!.run.outbox.size).to.equal(0);
+      expect(Buffer.concat(runs.history(runs.get(1)!))).to.deep.equal(whole);
+      expect(Buffer.concat(new Runs(store).history(new Runs(store).get(1)!))).to.deep.equal(whole);
+    });
 
   it('a journal of thousands of values: trimmed to the newest', async () => {
     const { store, compactor, commit } = rig();

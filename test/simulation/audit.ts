@@ -12,7 +12,7 @@
  *   D5  list and history tell the same, before and after a replay
  */
 import { auditRun, has, untaken } from './audit-run.js';
-import { type Outcome, told } from './calls.js';
+import { type Outcome, told, wasLost } from './calls.js';
 import {
   type Execution,
   type Model,
@@ -243,6 +243,9 @@ class Audit {
     const { step, firstRunId } = call;
     const outcome = call.outcome!;
     if (step.kind === 'start' && outcome.kind === 'ok') this.#auditStart(call, outcome.value as string);
+    if (starts(step) && wasLost(outcome))
+      for (const run of this.#execution.runs.values())
+        if (run!.facts.life.tag === step.life.tag) this.#model.wrong(call, 'and yet it began a run');
     if (firstRunId !== undefined && !this.#mayAttach(call)) this.#auditStart(call, firstRunId);
     if (step.kind === 'signal' || step.kind === 'signalWithStart') this.#auditSignal(call, step, outcome);
     if (sendsUpdate(step) || step.kind === 'ask') this.#auditUpdate(call, step, outcome);

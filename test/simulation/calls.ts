@@ -21,7 +21,14 @@ export type Outcome =
   /** Nothing was done. */
   | {
       kind: 'refused';
-      why: 'not found' | 'completed' | 'aborted' | 'already started' | 'query rejected' | 'turn fails';
+      why:
+        | 'not found'
+        | 'completed'
+        | 'aborted'
+        | 'already started'
+        | 'query rejected'
+        | 'turn fails'
+        | 'disk full';
     }
   /** An update's own failure: by its validator, by its handler, by cancellation, or by the end of its workflow. */
   | { kind: 'failed'; why: 'Refused' | 'Told' | 'Left' | 'cancelled' | 'AcceptedUpdateCompletedWorkflow' }
@@ -58,6 +65,12 @@ export function outcomeOf(error: unknown): Outcome {
   // Those of update-with-start come as they are.
   const rpc = isGrpcServiceError(error) ? error : (error as Error).cause;
   if (isGrpcServiceError(rpc) && rpc.code === GrpcStatus.UNAVAILABLE) return { kind: 'unknown' };
+  if (
+    isGrpcServiceError(rpc) &&
+    rpc.code === GrpcStatus.RESOURCE_EXHAUSTED &&
+    /disk is full/.test(rpc.message)
+  )
+    return { kind: 'refused', why: 'disk full' };
   if (isGrpcServiceError(rpc) && rpc.code === GrpcStatus.FAILED_PRECONDITION)
     return { kind: 'refused', why: 'turn fails' };
   return { kind: 'unexpected', error };
@@ -66,6 +79,11 @@ export function outcomeOf(error: unknown): Outcome {
 function notFound(message: string): 'not found' | 'completed' | 'aborted' {
   if (message === 'workflow execution already completed') return 'completed';
   return message === 'update aborted by closing workflow' ? 'aborted' : 'not found';
+}
+
+/** The call was refused by no fault of its own: nothing was done, and it says nothing about the execution. */
+export function wasLost(outcome: Outcome): boolean {
+  return outcome.kind === 'refused' && outcome.why === 'disk full';
 }
 
 export function told(outcome: Outcome): string {

@@ -13,7 +13,7 @@
  */
 import type { Life } from '../fixtures/workflows/simulation.js';
 import { auditExecution } from './audit.js';
-import { type Call, type Outcome, told } from './calls.js';
+import { type Call, type Outcome, told, wasLost } from './calls.js';
 import type { RunAnswers, RunFacts } from './run-facts.js';
 import { type CallStep, printed, type StartStep } from './steps.js';
 
@@ -156,7 +156,8 @@ export class Model {
     const sure = call.status.kind !== 'unsure' && call.changes === execution.changes;
     if (step.kind === 'signal' && outcome.kind === 'ok' && outcome.value === true) this.count('duplicates');
     if (!possible(call, outcome)) this.wrong(call, 'no such outcome is possible');
-    else if (sure && call.alone && outcome.kind !== 'unknown') this.#judge(execution, call, outcome);
+    else if (sure && call.alone && outcome.kind !== 'unknown' && !wasLost(outcome))
+      this.#judge(execution, call, outcome);
     if (step.kind === 'query' && outcome.kind === 'ok')
       this.#seen(execution, call, outcome.value as string[]);
     if (!changes(step)) return;
@@ -292,8 +293,8 @@ export class Model {
       const shows =
         (step.kind === 'signal' && step.name !== 'late' && step.requestId === undefined) ||
         (step.kind === 'update' && !step.what.startsWith('bad') && !again);
-      if (shows && 'what' in step && answer?.kind !== 'unknown')
-        must(`a list with ${step.what}`, list.includes(step.what));
+      const lost = answer !== undefined && (answer.kind === 'unknown' || wasLost(answer));
+      if (shows && 'what' in step && !lost) must(`a list with ${step.what}`, list.includes(step.what));
     }
   }
 
@@ -391,7 +392,7 @@ function changes(step: CallStep): boolean {
 function possible({ step, firstRunId }: ModelCall, outcome: Outcome): boolean {
   if (outcome.kind === 'unexpected') return false;
   if (outcome.kind === 'failed') return sendsUpdate(step) || step.kind === 'ask';
-  if (outcome.kind !== 'refused') return true;
+  if (outcome.kind !== 'refused' || wasLost(outcome)) return true;
   if (outcome.why === 'turn fails') return sendsUpdate(step) || step.kind === 'ask' || step.kind === 'query';
   // It began a run, which ended before it took the update.
   if (step.kind === 'updateWithStart' && outcome.why === 'aborted') return firstRunId !== undefined;
@@ -416,7 +417,7 @@ function startOf({ conflict, reuse }: StartStep, status: Status): 'a new run' | 
 /** The status that a call which nothing else interfered with leads to. */
 function after({ step, status, again, firstRunId }: ModelCall, outcome: Outcome): Status {
   const unsure: Status = { kind: 'unsure' };
-  if (outcome.kind === 'unknown' || outcome.kind === 'unexpected') return unsure;
+  if (outcome.kind === 'unknown' || outcome.kind === 'unexpected' || wasLost(outcome)) return unsure;
   if (step.kind === 'updateWithStart') {
     if (outcome.kind === 'refused') return outcome.why === 'already started' ? status : unsure;
     if (again || firstRunId === undefined) return unsure;

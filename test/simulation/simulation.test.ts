@@ -25,10 +25,15 @@ describe('simulation', () => {
     if (report.troubles.length > 0) await tell(report, setting);
     expect(report.troubles).to.deep.equal([]);
     const { counts, executions } = report;
+    const lost = Object.entries(counts)
+      .filter(([what]) => what.endsWith('refused (disk full)'))
+      .reduce((sum, [, count]) => sum + count, 0);
     print([
-      `${executions} executions, ${counts.ok} calls did something, ${counts.openings} crashes and reopenings`,
+      `${executions} executions, ${counts.ok} calls did something, ${counts.openings} crashes and reopenings, ` +
+        `${lost} calls refused by a full disk`,
     ]);
     if (STEPS >= 10_000) expect(counts).to.include.keys(SEEN);
+    if (STEPS >= 10_000) expect(lost > 0).to.equal(setting.fills);
   });
 });
 

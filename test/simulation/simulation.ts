@@ -9,6 +9,7 @@
  */
 import { WithStartWorkflowOperation, type Workflow } from '../../runtime/client/index.js';
 import type { Limits } from '../../runtime/limits.js';
+import { FaultPlan, faultyStore } from '../../runtime/store/faulty.js';
 import { Random } from '../crash/random.js';
 import { ManualClock, TestRuntime } from '../support/runtime.js';
 import { auditRelays } from './audit.js';
@@ -22,6 +23,8 @@ export interface Setting {
   threads: number;
   /** With 'wait', so few messages may be queued that calls do wait. */
   whenFull: 'error' | 'wait';
+  /** The disk is full at times. */
+  fills: boolean;
   limits: Partial<Limits>;
 }
 
@@ -31,6 +34,7 @@ export function settingOf(seed: number): Setting {
   return {
     threads: random.one([1, 2, 2, 3]),
     whenFull,
+    fills: random.one([true, false]),
     limits: {
       activationsPerThreadMax: random.one([1, 3, 20]),
       journalBytesMax: random.one([1_000, 3_000, 30_000]),
@@ -42,6 +46,8 @@ export function settingOf(seed: number): Setting {
 
 /** Real time after which a call that can be answered counts as lost, ms. */
 const PATIENCE_MS = 20_000;
+/** How soon the runtime tries again what a full disk refused, ms. */
+const AGAIN_MS = 250;
 
 export interface Report {
   /** Each begins with the workflow id that it is about. */
@@ -56,17 +62,22 @@ export interface Report {
 /** Does the steps until there is trouble, or to the end. */
 export async function simulate(steps: readonly Step[], setting: Setting): Promise<Report> {
   const clock = new ManualClock();
+  const plan = new FaultPlan();
+  const { fills, ...options } = setting;
   const test = await TestRuntime.open({
     workflows: 'simulation',
     clock,
-    ...setting,
+    wrap: (store) => faultyStore(store, plan),
+    ...options,
     activities: { echo: async (text: string) => text },
   });
-  const simulation = new Simulation(test, clock);
+  const simulation = new Simulation(test, clock, plan);
   // What waits for turns that fail has the room that others wait for, until the clock is turned.
-  const mayStumble = setting.whenFull === 'error';
+  const stumbles = setting.whenFull === 'error';
   try {
-    return await simulation.run(mayStumble ? steps : steps.filter((step) => !isStumble(step)));
+    return await simulation.run(
+      steps.filter((step) => (stumbles || !isStumble(step)) && (fills || step.kind !== 'full')),
+    );
   } finally {
     await test.close();
   }
@@ -99,13 +110,16 @@ export async function shortened(
 class Simulation {
   readonly #test: TestRuntime;
   readonly #clock: ManualClock;
+  readonly #plan: FaultPlan;
+  #filled = false;
   readonly #model: Model;
   /** Answers to be had without anything else happening, and who gives them. */
   readonly #underWay = new Map<Promise<void>, CallStep>();
   readonly #done: Step[] = [];
 
-  constructor(test: TestRuntime, clock: ManualClock) {
+  constructor(test: TestRuntime, clock: ManualClock, plan: FaultPlan) {
     this.#test = test;
+    this.#plan = plan;
     this.#clock = clock;
     this.#model = new Model(() => clock.now());
   }
@@ -130,7 +144,13 @@ class Simulation {
       case 'advance':
         return this.#clock.advance(step.ms);
       case 'breathe':
-        return new Promise((resolve) => setImmediate(resolve));
+        return round();
+      case 'full':
+        this.#filled = true;
+        this.#plan.full = true;
+        for (let i = 0; i < step.rounds; i++) await round();
+        this.#plan.full = false;
+        return;
       case 'settle':
         return this.#settle();
       case 'audit':
@@ -246,14 +266,25 @@ class Simulation {
     for (;;) {
       const calls = [...this.#underWay].filter(([, step]) => !this.#isHeld(step));
       if (calls.length === 0) return;
-      const lost = Symbol('lost');
-      const answers = Promise.all(calls.map(([answer]) => answer));
-      const outcome = await Promise.race([answers, later(PATIENCE_MS, lost)]);
-      if (outcome !== lost) continue;
+      if (await this.#ends(Promise.all(calls.map(([answer]) => answer)))) continue;
       for (const [answer, step] of calls)
         if (this.#underWay.has(answer)) this.#model.trouble(step.id, `not answered: ${printed(step)}`);
       return this.#underWay.clear();
     }
+  }
+
+  /** Whether it comes to an end in time. What a full disk refused is done again by the clock. */
+  async #ends(work: Promise<unknown>): Promise<boolean> {
+    let over = false;
+    const ended = work.then(() => {
+      over = true;
+    });
+    const end = performance.now() + PATIENCE_MS;
+    while (!over && performance.now() < end) {
+      await Promise.race([ended, later(this.#filled ? 20 : PATIENCE_MS, undefined)]);
+      if (!over && this.#filled) this.#clock.advance(AGAIN_MS);
+    }
+    return over;
   }
 
   // ----- audits ------------------------------------------------------------------------------------------------
@@ -333,6 +364,7 @@ class Simulation {
     while (performance.now() < end) {
       await later(1, undefined);
       if (over || (await this.#mayFail(id))) return;
+      if (this.#filled) this.#clock.advance(1);
     }
     this.#model.trouble(id, `update '${updateId}' of run ${runId} is due and does not end`);
   }
@@ -345,12 +377,21 @@ class Simulation {
   }
 
   async #latest(id: string): Promise<string | undefined> {
-    try {
-      return (await this.#test.client.getHandle(id).describe()).runId;
-    } catch (error) {
-      const outcome = outcomeOf(error);
-      if (outcome.kind !== 'refused') this.#model.trouble(id, `describe failed: ${(error as Error).stack}`);
-      return undefined;
+    for (const end = performance.now() + PATIENCE_MS; ; ) {
+      try {
+        return (await this.#test.client.getHandle(id).describe()).runId;
+      } catch (error) {
+        const outcome = outcomeOf(error);
+        if (outcome.kind === 'refused') return undefined;
+        // The run that continues it did not get onto the disk yet.
+        if (outcome.kind === 'unknown' && this.#filled && performance.now() < end) {
+          this.#clock.advance(AGAIN_MS);
+          await later(1, undefined);
+          continue;
+        }
+        this.#model.trouble(id, `describe failed: ${(error as Error).stack}`);
+        return undefined;
+      }
     }
   }
 
@@ -372,11 +413,12 @@ class Simulation {
 
   #hearErrors(): void {
     for (const { level, message } of this.#test.logs.splice(0))
-      if (level === 'ERROR' && message !== STUMBLED)
+      if (level === 'ERROR' && message !== STUMBLED && !message.includes(FULL))
         this.#model.trouble('runtime', `logged an error: ${message}`);
   }
 }
 
+const FULL = 'the disk is full';
 const STUMBLED = 'Turn failed, will be tried again: stumbles';
 
 /** The run that continues the one that was the latest, if it has ended so since. */
@@ -384,6 +426,11 @@ function newest(latest: string | undefined, answers: readonly RunAnswers[]): str
   const answer = answers.find(({ runId }) => runId === latest);
   const { next } = answer === undefined ? {} : factsOf(answer);
   return next === undefined ? latest : newest(next, answers);
+}
+
+/** Of the event loop. */
+function round(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function isStumble(step: Step): boolean {

@@ -62,7 +62,9 @@ export type Step =
   /** Settles, then compares everything with the model. */
   | { kind: 'audit' }
   | { kind: 'crash' }
-  | { kind: 'reopen' };
+  | { kind: 'reopen' }
+  /** The disk is full for so many rounds of the event loop. */
+  | { kind: 'full'; rounds: number };
 
 const SLOTS = 6;
 /** Steps that one workflow id sees, about. */
@@ -86,6 +88,7 @@ const WITHOUT_CALL = [
   ['audit', 3],
   ['crash', 0.22],
   ['reopen', 0.1],
+  ['full', 1.5],
 ] as const;
 const SIGNALS = [
   ['add', 60],
@@ -170,7 +173,8 @@ class Plan {
     const others = WITHOUT_CALL.reduce((sum, choice) => sum + this.#weight(choice), 0);
     if (this.#random.next() * 100 < others) {
       const kind = this.#weighted(WITHOUT_CALL);
-      return kind === 'advance' ? { kind, ms: 1_000 * (1 + this.#random.below(20)) } : { kind };
+      if (kind === 'advance') return { kind, ms: 1_000 * (1 + this.#random.below(20)) };
+      return kind === 'full' ? { kind, rounds: 1 + this.#random.below(40) } : { kind };
     }
     const at = this.#random.below(SLOTS);
     if (this.#random.below(STEPS_PER_ID) === 0) this.#slots[at] = this.#newSlot();

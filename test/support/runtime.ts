@@ -35,6 +35,8 @@ export interface TestRuntimeOptions
   clock?: ManualClock;
   /** Default: a new one in memory, whose writes take a moment as those of a disk do. */
   store?: Store;
+  /** What stands between the runtime and its store, also after it was opened again. */
+  wrap?: (store: Store) => Store;
 }
 
 /** The path of a file in test/fixtures/workflows. */
@@ -113,7 +115,7 @@ export class TestRuntime {
   }
 
   async #open(): Promise<void> {
-    const { workflows, clock, store: _, ...options } = this.#options;
+    const { workflows, clock, store: _, wrap = (store) => store, ...options } = this.#options;
     this.#runtime = await Runtime.open({
       threads: 1,
       ...options,
@@ -123,7 +125,7 @@ export class TestRuntime {
       logger: {
         log: (level, message, attributes = {}) => void this.logs.push({ level, message, attributes }),
       },
-      ports: { store: outliving(this.#store), ...(clock && { clock }) },
+      ports: { store: outliving(wrap(this.#store)), ...(clock && { clock }) },
     });
   }
 }
