@@ -277,7 +277,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       await this.#terminate({ ...request, runId }, reason, undefined, limit).catch((error) => {
         if (!(error instanceof WorkflowNotFoundError)) throw error;
       });
-      return this.#readmitStart(request);
+      return this.#readmitStart(request).catch((error) => {
+        throw onlyTerminated(error, request);
+      });
     }
     // Not told before that start is durable (D4): if it is lost, the id is free.
     await existing.started.catch(() => undefined);
@@ -1229,6 +1231,14 @@ function tooLate({ workflowId, runId }: Target, live: Live, text: string): Error
 
 function conflictPolicyOf({ reusePolicy, conflictPolicy }: StartRequest): ConflictPolicy {
   return reusePolicy === 'TERMINATE_IF_RUNNING' ? 'TERMINATE_EXISTING' : conflictPolicy;
+}
+
+/** The open run has been ended for a start, and then that came to nothing. */
+function onlyTerminated(error: unknown, { workflowId }: StartRequest): unknown {
+  if (!(error instanceof RpcError)) return error;
+  const why = error.cause instanceof Error ? error.cause.message : error.message;
+  const text = `The open run of workflow ${workflowId} was terminated, but the next one did not start. Send the start again: ${why}`;
+  return new RpcError(error.code, text, { cause: error });
 }
 
 function limitOf({ parent, signal }: WorkflowStart): Limit {

@@ -173,6 +173,20 @@ describe('faulty store', () => {
       expect(await list(again)).to.deep.equal(['second']);
     });
 
+    it('that terminates an open execution: the error says that this is done, and that the start can be sent again', async () => {
+      const { test, plan } = await faulty();
+      const options = { workflowId: 'id', workflowIdConflictPolicy: 'TERMINATE_EXISTING' } as const;
+      const first = await test.client.start('collector', options);
+      plan.at(plan.writes + 2, { kind: 'full' });
+      const cause = await refusal(test.client.start('collector', options), RESOURCE_EXHAUSTED);
+      expect(cause.message).to.match(
+        /^The open run of workflow id was terminated, but the next one did not start\. Send the start again: .*full/,
+      );
+      expect((await first.describe()).status.name).to.equal('TERMINATED');
+      const again = await test.client.start('collector', options);
+      expect((await again.describe()).status.name).to.equal('RUNNING');
+    });
+
     it('over a closed execution that only the journal knows: that one is the latest again, also after a restart', async () => {
       const { test, plan } = await faulty();
       const first = await test.client.start('collector', { workflowId: 'id', args: ['first'] });
