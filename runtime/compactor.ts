@@ -41,7 +41,7 @@ export class Compactor {
   readonly #journalBytesMax: number;
   readonly #chunkBytes: number;
   readonly #onError: (error: Error) => void;
-  readonly #dirty = new Set<Live>();
+  #dirty = new Set<Live>();
   /** Bytes of frames that stand in the journal only. */
   #bytes = 0;
   /** As many there were when a compaction failed; the next begins when there are enough beside them. */
@@ -177,10 +177,9 @@ export class Compactor {
     try {
       await this.#write(ops);
     } catch (error) {
-      for (const { live, through } of slice) {
-        live.run.saveFailed(through);
-        this.#dirty.add(live);
-      }
+      for (const { live, through } of slice) live.run.saveFailed(through);
+      // Before those that were noted meanwhile: a run must not be written later than the one that it continued as.
+      this.#dirty = new Set([...slice.map(({ live }) => live), ...this.#dirty]);
       throw error;
     }
     this.#bytes -= bytes;

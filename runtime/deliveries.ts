@@ -77,8 +77,8 @@ export class Deliveries {
   readonly #clock: Clock;
   /** Number of the run that took it, by sender, kind and number; until the sender knows. */
   readonly #taken = new Map<string, number>();
-  /** Children whose parent is being told that they started. */
-  readonly #startTold = new Set<string>();
+  /** Children whose parent is being told that they started, each with what it is to be told when it has heard that. */
+  readonly #startTold = new Map<string, (() => void)[]>();
 
   constructor(host: DeliveryHost, store: Store, clock: Clock) {
     this.#host = host;
@@ -88,6 +88,7 @@ export class Deliveries {
 
   /** The target has it, durably. */
   delivered({ senderRunNo, kind, seq }: Delivery, runNo: number): void {
+    if (kind === 'message' && seq === UNNUMBERED) return;
     this.#taken.set(`${senderRunNo} ${kind} ${seq}`, runNo);
   }
 
@@ -178,14 +179,21 @@ export class Deliveries {
     this.do(live, item, false);
   }
 
-  /** Also by the child, when it ends before its parent has heard that it began. */
-  #tellStart(parent: Live, seq: number, runId: string): void {
+  /** Also by the child, when it ends before its parent has heard that it began. `then` comes when that is durable. */
+  #tellStart(parent: Live, seq: number, runId: string, then?: () => void): void {
     const { runNo } = parent.run;
-    if (this.#startTold.has(`${runNo} ${seq}`)) return;
-    this.#startTold.add(`${runNo} ${seq}`);
-    this.#host.answer(runNo, { kind: 'childStarted', seq, runId }, () =>
-      this.#forget(parent, 'startChild', 'child', seq),
-    );
+    const key = `${runNo} ${seq}`;
+    const told = this.#startTold.get(key);
+    if (told !== undefined) {
+      if (then !== undefined) told.push(then);
+      return;
+    }
+    const next = then === undefined ? [] : [then];
+    this.#startTold.set(key, next);
+    this.#host.answer(runNo, { kind: 'childStarted', seq, runId }, () => {
+      this.#forget(parent, 'startChild', 'child', seq);
+      for (const go of next) go();
+    });
   }
 
   /** For an answer that the run did not live to hear. */
@@ -235,9 +243,11 @@ export class Deliveries {
     if (!waits || outcome === undefined || outcome.status === 'continuedAsNew' || followingRunId(outcome))
       return told();
     const { seq, runNo } = parent!;
-    // A child that is done before its parent heard of its start: both come, in this order.
-    if (parentLive.run.outbox.has('startChild', seq)) this.#tellStart(parentLive, seq, firstRunId);
-    this.#host.answer(runNo, { kind: 'childClosed', seq, outcome: childOutcome(outcome) }, told);
+    const tell = () =>
+      this.#host.answer(runNo, { kind: 'childClosed', seq, outcome: childOutcome(outcome) }, told);
+    // A child that is done before its parent heard of its start: both come, in this order, also when the first has to come again.
+    if (parentLive.run.outbox.has('startChild', seq)) this.#tellStart(parentLive, seq, firstRunId, tell);
+    else tell();
   }
 
   async #continue(live: Live, { next }: Extract<OutboxItem, { kind: 'continue' }>): Promise<void> {

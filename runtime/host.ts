@@ -959,6 +959,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     this.#retryLater(live, message);
   }
 
+  /** A turn that had mended a failing run is undone with what it had taken, and what it waited for is over. */
+  lost(live: Live, error: Error): void {
+    if (live.gone === undefined && live.retry === undefined && live.run.needsTurn)
+      this.#retryLater(live, error.message);
+  }
+
   /** One of them may be what makes the turn fail; without them the run goes on if it can. */
   #refuseUpdates(live: Live, attempt: number, message: string): void {
     const text =
@@ -1185,10 +1191,13 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     this.#agenda.close();
     await this.#retention.close();
     await this.#activities.close();
-    for (const thread of this.#threads) await thread.drained();
+    // What comes of the messages of one thread may be sent to another.
+    do for (const thread of this.#threads) await thread.drained();
+    while (this.#threads.some((thread) => thread.busy));
     this.#watches.close(closed);
     for (const live of this.#runs.all()) {
       live.retry?.stop();
+      this.#threadOf(live.run.runNo).refuseWaiting(live, closed());
       for (const call of live.updates.values()) {
         call.error ??= closed();
         call.stage = 'completed';

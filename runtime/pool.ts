@@ -42,6 +42,8 @@ export class Pool {
   readonly #workerData: WorkerData;
   /** Slots whose thread was started without the code and has had no task yet. */
   readonly #codeless: Set<number>;
+  /** Slots whose thread has done a batch, so that it holds what the host thinks it does. */
+  readonly #begun = new Set<number>();
   /** Thread id by slot. */
   readonly #pinned = new Map<number, number>();
 
@@ -72,7 +74,7 @@ export class Pool {
       loadBalancer: (task, workers) => this.#pick(slotOf(task), workers),
     });
     this.#starts = new ThreadStarts(this.#piscina);
-    // A thread that dies between two tasks is replaced by piscina; the next batch finds the new one.
+    // A thread that dies between two tasks is replaced by piscina; the next batch finds the new one (`continues`).
     this.#piscina.on('error', () => undefined);
   }
 
@@ -88,8 +90,11 @@ export class Pool {
 
   /** @throws ThreadDiedError when the thread did not live to answer. */
   async run(slot: number, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-    const task: WorkerTask = { kind: 'batch', slot, bytes, code: this.#codeFor(slot) };
-    return (await this.#run(task, [bytes.buffer])) as Uint8Array;
+    const continues = this.#begun.has(slot);
+    const task: WorkerTask = { kind: 'batch', slot, bytes, code: this.#codeFor(slot), continues };
+    const result = (await this.#run(task, [bytes.buffer])) as Uint8Array;
+    this.#begun.add(slot);
+    return result;
   }
 
   /** Undefined when the thread has it. One that takes the place of another is started with it. */
@@ -107,6 +112,7 @@ export class Pool {
     } catch (error) {
       const { mode, runNo } = marker.read();
       marker.idle();
+      this.#begun.delete(slot);
       throw new ThreadDiedError(mode, runNo, ending.aborted, { cause: error });
     } finally {
       watch.end();

@@ -285,7 +285,9 @@ export class Retention {
   #waysTo({ info: { runNo, runId, namespace, workflowId } }: RunRecord): WriteOp[] {
     const latest = keys.workflow(namespace, workflowId);
     const value = this.#parts.store.get(latest);
-    const isLatest = value !== undefined && unpackNumber(value) === runNo;
+    // One that began since is on its way to this row.
+    const latestNo = this.#parts.runs.peekLatest(namespace, workflowId)?.run.runNo ?? runNo;
+    const isLatest = value !== undefined && unpackNumber(value) === runNo && latestNo === runNo;
     return isLatest ? [remove(keys.runId(runId)), remove(latest)] : [remove(keys.runId(runId))];
   }
 

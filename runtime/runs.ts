@@ -78,6 +78,11 @@ export class Runs {
     return live;
   }
 
+  /** Only if it is known in memory. */
+  peekLatest(namespace: string, workflowId: string): Live | undefined {
+    return this.#latest.get(idKey(namespace, workflowId));
+  }
+
   byRunId(runId: string): Live | undefined {
     const inMemory = this.#byRunId.get(runId);
     if (inMemory !== undefined) return inMemory;

@@ -52,6 +52,8 @@ export interface ThreadHost {
   /** A run whose turn had failed took messages again. */
   turnSucceeded(live: Live): void;
   log(live: Live, line: BatchResult['logs'][number]): void;
+  /** What was sent for the run came to nothing, because the disk failed. */
+  lost(live: Live, error: Error): void;
   /** Nothing is queued or under way for the run any more. */
   quiet(live: Live): void;
   /** The run left memory. */
@@ -131,6 +133,11 @@ export class Thread {
     return this.#queue.size;
   }
 
+  /** Messages are queued or in the thread. */
+  get busy(): boolean {
+    return this.queued > 0 || this.#phase === 'busy' || this.#phase === 'recovering';
+  }
+
   get activeRuns(): number {
     return this.#active.size;
   }
@@ -194,6 +201,15 @@ export class Thread {
     this.#schedule();
   }
 
+  /** Gives up all that waits for the run without being queued. */
+  refuseWaiting(live: Live, error: Error): void {
+    const refused = [...live.held, ...live.behind];
+    live.held = [];
+    live.behind = [];
+    live.pending += refused.length;
+    for (const item of refused) this.#settle(item, { kind: 'error', error });
+  }
+
   /** Gives up the updates of clients that are held for the run: they had no effect. Workflows that sent one wait on. */
   refuseHeldUpdates(live: Live, error: Error): void {
     const refused = live.held.filter(({ envelope }) => isClientUpdate(envelope));
@@ -205,7 +221,7 @@ export class Thread {
   /** Resolves when nothing is queued, in flight or waiting for its commit. */
   async drained(): Promise<void> {
     do {
-      while (this.queued > 0 || this.#phase === 'busy' || this.#phase === 'recovering') {
+      while (this.busy) {
         await new Promise<void>((resolve) => this.#quiet.push(resolve));
       }
       // What becomes durable may send more: the end of a run lets go of what was held for it.
@@ -356,9 +372,12 @@ export class Thread {
 
   #put(item: Item, batch: SentBatch): void {
     const { live, envelope } = item;
-    if (live.gone !== undefined) return this.#settle(item, { kind: 'error', error: live.gone });
+    if (live.gone !== undefined && envelope.kind !== 'drop')
+      return this.#settle(item, { kind: 'error', error: live.gone });
     if (live.run.closed && envelope.kind !== 'query' && envelope.kind !== 'drop')
       return this.#settle(item, { kind: 'closed' });
+    // What it was to drop has ended with its thread, and the run has been brought back since, by a suspect.
+    if (envelope.kind === 'drop' && live.active) return this.#settle(item, { kind: 'durable' });
     if (envelope.kind === 'note' && !live.active && ends(envelope.entry)) live.endBatch = batch.no;
     try {
       this.#activate(item, batch);
@@ -594,6 +613,7 @@ export class Thread {
     for (const item of items) {
       if (starts(item.envelope)) this.#parts.host.startFailed(item.live, error);
       this.#settle(item, { kind: 'error', error });
+      this.#parts.host.lost(item.live, error);
     }
   }
 
@@ -661,7 +681,8 @@ export class Thread {
   }
 
   #failOffender(items: readonly Item[], offender: Live, death: ThreadDiedError | undefined): Item[] {
-    if (death?.mode === 'query') return [];
+    // A run that is over has no turn that could fail.
+    if (death?.mode === 'query' || offender.run.closed) return [];
     const { clock, limits, host } = this.#parts;
     const { runNo } = offender.run;
     const time = clock.now();

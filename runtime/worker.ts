@@ -20,12 +20,12 @@ export interface WorkerData {
 
 /**
  * 'types': which workflow types there are; also shows that the modules can be evaluated at all. 'batch': for the shard that this
- * thread holds. `slot` tells which turn marker is this thread's. `code` comes with the first task of a thread that was started
+ * thread holds; `continues` says that there is one, unless the thread has ended meanwhile and this one has taken its place. `slot` tells which turn marker is this thread's. `code` comes with the first task of a thread that was started
  * without.
  */
 export type WorkerTask = { slot: number; code: string | undefined } & (
   | { kind: 'types' }
-  | { kind: 'batch'; bytes: Uint8Array }
+  | { kind: 'batch'; bytes: Uint8Array; continues: boolean }
 );
 
 const { code, markers } = workerData as WorkerData;
@@ -36,6 +36,7 @@ let shard: Shard | undefined;
 export default function run(task: WorkerTask): unknown {
   const sandbox = sandboxFor(task);
   if (task.kind === 'types') return workflowTypes(sandbox, task.slot);
+  if (task.continues && shard === undefined) throw new Error('The thread ended between two batches');
   shard ??= new Shard(sandbox, new TurnMarker(markers[task.slot]!));
   try {
     return move(packResult(shard.run(unpackBatch(task.bytes))));

@@ -373,6 +373,29 @@ describe('compactor', () => {
     expect(keysOfKind(disk, 'x')).to.deep.equal([]);
   });
 
+  it('a write fails, and another run was noted meanwhile: the one that failed still goes before it', async () => {
+    const order: number[] = [];
+    let meanwhile: (() => void) | undefined;
+    const error = new Error('no room');
+    const store = refusing(openMemoryStore(), (ops) => {
+      order.push(
+        ...ops.filter(({ key }) => key[0] === 'r'.charCodeAt(0)).map(({ key }) => readNumber(key, 0)),
+      );
+      meanwhile?.();
+      return meanwhile === undefined ? undefined : { when: 'before', error };
+    });
+    const { runs, compactor, commit } = rig({ store });
+    await commit(started(1, 'one'), started(2, 'two'));
+    await compactor.run();
+    await commit(turn(1));
+    order.length = 0;
+    meanwhile = () => compactor.noted(runs.get(2)!, 0);
+    expect(await rejection(compactor.run())).to.equal(error);
+    meanwhile = undefined;
+    await compactor.run();
+    expect([...new Set(order.reverse())]).to.deep.equal([2, 1]);
+  });
+
   for (const when of ['before', 'after'] as const)
     it(`a write that only tells that something is done fails ${when} it took effect: the history stays whole`, async () => {
       let fails = false;

@@ -65,7 +65,7 @@ function made({ refuse }: { refuse?: Error } = {}) {
     deliveries.do(parent, CANCEL, false);
   };
   const isDone = () => !parent.run.outbox.has('cancelChild', 7);
-  return { clock, world, child, stranger, sent, ask, isDone };
+  return { deliveries, clock, world, child, stranger, sent, ask, isDone };
 }
 
 describe('deliveries: a cancel of a child', () => {
@@ -75,6 +75,14 @@ describe('deliveries: a cancel of a child', () => {
     await eventually(isDone);
     expect(sent).to.have.length(1);
     expect(sent[0]).to.have.nested.property('sender.seq', 0);
+  });
+
+  it('has arrived: nobody has to remember that, as it is not answered', () => {
+    const { deliveries } = made();
+    deliveries.delivered({ senderRunNo: 1, kind: 'message', seq: 0 }, 2);
+    expect([...deliveries.takers()]).to.deep.equal([]);
+    deliveries.delivered({ senderRunNo: 1, kind: 'message', seq: 1 }, 2);
+    expect([...deliveries.takers()]).to.deep.equal([2]);
   });
 
   it('its child has not started, as the disk failed: waits for the start that is tried again', async () => {

@@ -16,7 +16,7 @@ import { openMemoryStore } from '../../runtime/store/memory.js';
 import type { Store, WriteOp } from '../../runtime/store/store.js';
 import { openCompaction } from '../support/compaction.js';
 import { noUnhandledRejections, refusing } from '../support/faulty.js';
-import { type Entry, signal, started, turn, update, writeJournal } from '../support/journal.js';
+import { type Entry, info, signal, started, turn, update, writeJournal } from '../support/journal.js';
 import { keysOfKind } from '../support/rows-of-kind.js';
 import { eventually, type Handle, ManualClock, rejection, TestRuntime } from '../support/runtime.js';
 
@@ -229,6 +229,16 @@ describe('retention', () => {
       expect(runs.latest('default', 'one')!.run.runNo).to.equal(2);
       expect(open(copyOf(store)).runs.latest('default', 'one')!.run.runNo).to.equal(2);
       expect(counts(store)).to.deep.equal({ r: 1, h: 1, w: 1, i: 1 });
+    });
+
+    it('an earlier run of an id, and a later one is on its way into the store: the row of the id stays', async () => {
+      const store = await written([started(1, 'one'), ended(1)]);
+      const { clock, runs, compactor, retention } = open(store);
+      await compactor.run();
+      runs.admit(info(2, 'one'));
+      clock.advance(HOUR);
+      await until(clock, () => retention.removed === 1);
+      expect(counts(store)).to.include({ w: 1 });
     });
 
     it('a chain of two runs: its request ids and update outcomes stay with the second one, and go with it', async () => {

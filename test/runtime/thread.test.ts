@@ -5,6 +5,7 @@ import { FaultPlan, faultyStore } from '../../runtime/store/faulty.js';
 import { openMemoryStore } from '../../runtime/store/memory.js';
 import { type Faulty, noUnhandledRejections, openFaulty, refusal } from '../support/faulty.js';
 import { eventTypes, eventually, type Handle, ManualClock, rejection } from '../support/runtime.js';
+import { ThreadKiller } from '../support/threads.js';
 
 const list = (handle: Handle) => handle.query('list');
 
@@ -380,6 +381,21 @@ describe('thread', () => {
       await test.crash();
       expect((await test.again(handle).describe()).pendingTurn).to.include({ message: 'too early' });
     });
+  });
+
+  it('a thread ends while it has nothing to do: its runs are brought back, whatever is sent to them next', async () => {
+    const killer = new ThreadKiller();
+    const { test } = await faulty({ limits: { turnRetryMsMin: 60_000 } });
+    const [one, two] = [await test.start('collector', [1]), await test.start('collector', [2])];
+    for (const ask of [() => list(one), () => one.executeUpdate('put', { args: [3] })]) {
+      await list(two);
+      await killer.kill(0);
+      await ask();
+    }
+    expect(await list(one)).to.deep.equal([1, 3]);
+    expect(await list(two)).to.deep.equal([2]);
+    expect(await eventTypes(one)).to.not.include('WorkflowTaskFailed');
+    killer.restore();
   });
 
   describe('a thread that is blocked (D7)', () => {

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { WorkflowFailedError, WorkflowNotFoundError } from '../../runtime/client/index.js';
+import { FaultPlan, faultyStore } from '../../runtime/store/faulty.js';
+import type { Store } from '../../runtime/store/store.js';
 import { type Picture, picturedStore, storeFrom } from '../support/pictures.js';
 import {
   eventTypes,
@@ -40,6 +42,23 @@ describe('child workflows', () => {
     expect(error).to.be.instanceOf(WorkflowFailedError);
     return error as WorkflowFailedError;
   }
+
+  it('the disk is full when the parent is told of the start, and the child ends meanwhile: the parent is told of both, in order', async () => {
+    const plan = new FaultPlan();
+    const wrap = (store: Store) => faultyStore(store, plan);
+    const own = await TestRuntime.open({ workflows: 'children', clock, wrap });
+    const { writes } = plan;
+    // The parent's start, the child's, and that the parent hears of it.
+    plan.at(writes + 3, { kind: 'full' });
+    const parent = await own.start('starts', ['child']);
+    await eventually(() => plan.writes === writes + 3);
+    await own.client.getHandle('child').signal('finish', 'done');
+    clock.advance(250);
+    expect(await parent.result()).to.equal('done');
+    const told = (await eventTypes(parent)).filter((type) => type.startsWith('ChildWorkflowExecution'));
+    expect(told).to.deep.equal(['ChildWorkflowExecutionStarted', 'ChildWorkflowExecutionCompleted']);
+    await own.close();
+  });
 
   describe('start and result', () => {
     it('executeChild: the child runs, and its parent gets what it returned', async () => {

@@ -205,6 +205,16 @@ describe('continue-as-new', () => {
     });
   });
 
+  it('runtime is closed while a run waits for its time: queries that wait with it are told', async () => {
+    const own = await TestRuntime.open({ workflows: 'continue-as-new', clock });
+    const handle = await own.start('keeper');
+    await handle.signal('again', { backoffStartInterval: '1 minute' });
+    await eventually(async () => (await startedOf(handle)).firstWorkflowTaskBackoff === '60s');
+    const query = rejection(handle.query('state'));
+    await own.close();
+    expect((await query).cause).to.include({ code: GrpcStatus.UNAVAILABLE });
+  });
+
   describe('messages', () => {
     it('signals without a handler: wait through all runs until one has it, in order', async () => {
       const handle = await runtime.start('deaf', [3]);

@@ -8,6 +8,7 @@ import { isCancellation } from '../../actors/failures.js';
 import {
   GrpcStatus,
   isGrpcServiceError,
+  QueryNotRegisteredError,
   QueryRejectedError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
@@ -28,7 +29,8 @@ export type Outcome =
         | 'already started'
         | 'query rejected'
         | 'turn fails'
-        | 'disk full';
+        | 'disk full'
+        | 'thread died';
     }
   /** An update's own failure: by its validator, by its handler, by cancellation, or by the end of its workflow. */
   | { kind: 'failed'; why: 'Refused' | 'Told' | 'Left' | 'cancelled' | 'AcceptedUpdateCompletedWorkflow' }
@@ -54,6 +56,8 @@ export function outcomeOf(error: unknown): Outcome {
   if (error instanceof WorkflowNotFoundError) return { kind: 'refused', why: notFound(error.message) };
   if (error instanceof WorkflowExecutionAlreadyStartedError)
     return { kind: 'refused', why: 'already started' };
+  if (error instanceof QueryNotRegisteredError && /ended its thread/.test(error.message))
+    return { kind: 'refused', why: 'thread died' };
   if (error instanceof QueryRejectedError) return { kind: 'refused', why: 'query rejected' };
   if (error instanceof WorkflowUpdateFailedError) {
     const { cause } = error;
@@ -83,7 +87,7 @@ function notFound(message: string): 'not found' | 'completed' | 'aborted' {
 
 /** The call was refused by no fault of its own: nothing was done, and it says nothing about the execution. */
 export function wasLost(outcome: Outcome): boolean {
-  return outcome.kind === 'refused' && outcome.why === 'disk full';
+  return outcome.kind === 'refused' && (outcome.why === 'disk full' || outcome.why === 'thread died');
 }
 
 export function told(outcome: Outcome): string {

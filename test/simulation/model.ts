@@ -169,6 +169,17 @@ export class Model {
     if (sure && call.alone) execution.status = after(call, outcome);
   }
 
+  /** Turns may be tried again, and updates wait for that, although no history says so: what failed was the disk or a thread. */
+  disturbed = false;
+
+  /** A thread ended: the turn that it was in has failed, and it is not known whose that was. */
+  threadEnded(): void {
+    for (const execution of this.executions.values()) {
+      execution.stumbles = true;
+      execution.stumblesUntil = Math.max(execution.stumblesUntil, this.now);
+    }
+  }
+
   /** The process ended: whatever was under way may have happened or not. */
   crashed(): void {
     for (const execution of this.executions.values()) {
@@ -292,7 +303,7 @@ export class Model {
     for (const { step, outcome: answer, again } of before) {
       const shows =
         (step.kind === 'signal' && step.name !== 'late' && step.requestId === undefined) ||
-        (step.kind === 'update' && !step.what.startsWith('bad') && !again);
+        (step.kind === 'update' && !step.what.startsWith('bad') && !again && !this.disturbed);
       const lost = answer !== undefined && (answer.kind === 'unknown' || wasLost(answer));
       if (shows && 'what' in step && !lost) must(`a list with ${step.what}`, list.includes(step.what));
     }

@@ -7,11 +7,12 @@
  * The limits are so small that executions leave memory, batches are cut and the journal is moved all the time. How small differs
  * from seed to seed: which messages overtake each other on their way depends on it.
  */
-import { WithStartWorkflowOperation, type Workflow } from '../../runtime/client/index.js';
+import { QueryRejectedError, WithStartWorkflowOperation, type Workflow } from '../../runtime/client/index.js';
 import type { Limits } from '../../runtime/limits.js';
 import { FaultPlan, faultyStore } from '../../runtime/store/faulty.js';
 import { Random } from '../crash/random.js';
 import { ManualClock, TestRuntime } from '../support/runtime.js';
+import { ThreadKiller } from '../support/threads.js';
 import { auditRelays } from './audit.js';
 import { outcomeOf } from './calls.js';
 import { type Execution, Model, type ModelCall, sendsUpdate } from './model.js';
@@ -25,6 +26,8 @@ export interface Setting {
   whenFull: 'error' | 'wait';
   /** The disk is full at times. */
   fills: boolean;
+  /** Threads end at times. */
+  dies: boolean;
   limits: Partial<Limits>;
 }
 
@@ -35,6 +38,7 @@ export function settingOf(seed: number): Setting {
     threads: random.one([1, 2, 2, 3]),
     whenFull,
     fills: random.one([true, false]),
+    dies: random.one([true, false]),
     limits: {
       activationsPerThreadMax: random.one([1, 3, 20]),
       journalBytesMax: random.one([1_000, 3_000, 30_000]),
@@ -63,7 +67,8 @@ export interface Report {
 export async function simulate(steps: readonly Step[], setting: Setting): Promise<Report> {
   const clock = new ManualClock();
   const plan = new FaultPlan();
-  const { fills, ...options } = setting;
+  const { fills, dies, ...options } = setting;
+  const killer = new ThreadKiller();
   const test = await TestRuntime.open({
     workflows: 'simulation',
     clock,
@@ -71,15 +76,19 @@ export async function simulate(steps: readonly Step[], setting: Setting): Promis
     ...options,
     activities: { echo: async (text: string) => text },
   });
-  const simulation = new Simulation(test, clock, plan);
+  const simulation = new Simulation(test, clock, plan, killer);
   // What waits for turns that fail has the room that others wait for, until the clock is turned.
   const stumbles = setting.whenFull === 'error';
   try {
     return await simulation.run(
-      steps.filter((step) => (stumbles || !isStumble(step)) && (fills || step.kind !== 'full')),
+      steps.filter(
+        (step) =>
+          (stumbles || !isStumble(step)) && (fills || step.kind !== 'full') && (dies || step.kind !== 'kill'),
+      ),
     );
   } finally {
     await test.close();
+    killer.restore();
   }
 }
 
@@ -111,15 +120,16 @@ class Simulation {
   readonly #test: TestRuntime;
   readonly #clock: ManualClock;
   readonly #plan: FaultPlan;
-  #filled = false;
+  readonly #killer: ThreadKiller;
   readonly #model: Model;
   /** Answers to be had without anything else happening, and who gives them. */
   readonly #underWay = new Map<Promise<void>, CallStep>();
   readonly #done: Step[] = [];
 
-  constructor(test: TestRuntime, clock: ManualClock, plan: FaultPlan) {
+  constructor(test: TestRuntime, clock: ManualClock, plan: FaultPlan, killer: ThreadKiller) {
     this.#test = test;
     this.#plan = plan;
+    this.#killer = killer;
     this.#clock = clock;
     this.#model = new Model(() => clock.now());
   }
@@ -145,8 +155,13 @@ class Simulation {
         return this.#clock.advance(step.ms);
       case 'breathe':
         return round();
+      case 'kill':
+        this.#model.disturbed = true;
+        this.#model.threadEnded();
+        void this.#killer.kill(step.which);
+        return;
       case 'full':
-        this.#filled = true;
+        this.#model.disturbed = true;
         this.#plan.full = true;
         for (let i = 0; i < step.rounds; i++) await round();
         this.#plan.full = false;
@@ -273,7 +288,7 @@ class Simulation {
     }
   }
 
-  /** Whether it comes to an end in time. What a full disk refused is done again by the clock. */
+  /** Whether it comes to an end in time. What failed for a while is done again by the clock. */
   async #ends(work: Promise<unknown>): Promise<boolean> {
     let over = false;
     const ended = work.then(() => {
@@ -281,8 +296,8 @@ class Simulation {
     });
     const end = performance.now() + PATIENCE_MS;
     while (!over && performance.now() < end) {
-      await Promise.race([ended, later(this.#filled ? 20 : PATIENCE_MS, undefined)]);
-      if (!over && this.#filled) this.#clock.advance(AGAIN_MS);
+      await Promise.race([ended, later(this.#model.disturbed ? 20 : PATIENCE_MS, undefined)]);
+      if (!over && this.#model.disturbed) this.#clock.advance(AGAIN_MS);
     }
     return over;
   }
@@ -364,7 +379,7 @@ class Simulation {
     while (performance.now() < end) {
       await later(1, undefined);
       if (over || (await this.#mayFail(id))) return;
-      if (this.#filled) this.#clock.advance(1);
+      if (this.#model.disturbed) this.#clock.advance(1);
     }
     this.#model.trouble(id, `update '${updateId}' of run ${runId} is due and does not end`);
   }
@@ -384,7 +399,7 @@ class Simulation {
         const outcome = outcomeOf(error);
         if (outcome.kind === 'refused') return undefined;
         // The run that continues it did not get onto the disk yet.
-        if (outcome.kind === 'unknown' && this.#filled && performance.now() < end) {
+        if (outcome.kind === 'unknown' && this.#model.disturbed && performance.now() < end) {
           this.#clock.advance(AGAIN_MS);
           await later(1, undefined);
           continue;
@@ -402,7 +417,10 @@ class Simulation {
       const before = await handle.describe();
       const status = before.status.name;
       const suspended = before.pendingTurn !== undefined;
-      const list = status === 'TERMINATED' || suspended ? undefined : await handle.query<string[]>('list');
+      const asked = status === 'TERMINATED' || suspended ? undefined : handle.query<string[]>('list');
+      // A call that waited for a turn that failed may terminate it at this moment.
+      const list = await asked?.catch(terminatedMeanwhile);
+      if (list === null) continue;
       const { events } = await handle.fetchHistory();
       const { historyLength } = await handle.describe();
       if (historyLength !== before.historyLength) continue;
@@ -413,13 +431,12 @@ class Simulation {
 
   #hearErrors(): void {
     for (const { level, message } of this.#test.logs.splice(0))
-      if (level === 'ERROR' && message !== STUMBLED && !message.includes(FULL))
+      if (level === 'ERROR' && !EXPECTED.test(message))
         this.#model.trouble('runtime', `logged an error: ${message}`);
   }
 }
 
-const FULL = 'the disk is full';
-const STUMBLED = 'Turn failed, will be tried again: stumbles';
+const EXPECTED = /the disk is full|^Turn failed, will be tried again: (stumbles$|The thread died)/;
 
 /** The run that continues the one that was the latest, if it has ended so since. */
 function newest(latest: string | undefined, answers: readonly RunAnswers[]): string | undefined {
@@ -435,6 +452,11 @@ function round(): Promise<void> {
 
 function isStumble(step: Step): boolean {
   return step.kind === 'signal' && step.name === 'stumble';
+}
+
+function terminatedMeanwhile(error: unknown): null {
+  if (error instanceof QueryRejectedError) return null;
+  throw error;
 }
 
 /** Its answer may need the clock to be turned. */

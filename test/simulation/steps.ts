@@ -64,7 +64,9 @@ export type Step =
   | { kind: 'crash' }
   | { kind: 'reopen' }
   /** The disk is full for so many rounds of the event loop. */
-  | { kind: 'full'; rounds: number };
+  | { kind: 'full'; rounds: number }
+  /** A workflow thread ends, whatever it is doing. */
+  | { kind: 'kill'; which: number };
 
 const SLOTS = 6;
 /** Steps that one workflow id sees, about. */
@@ -89,6 +91,7 @@ const WITHOUT_CALL = [
   ['crash', 0.22],
   ['reopen', 0.1],
   ['full', 1.5],
+  ['kill', 0.7],
 ] as const;
 const SIGNALS = [
   ['add', 60],
@@ -174,6 +177,7 @@ class Plan {
     if (this.#random.next() * 100 < others) {
       const kind = this.#weighted(WITHOUT_CALL);
       if (kind === 'advance') return { kind, ms: 1_000 * (1 + this.#random.below(20)) };
+      if (kind === 'kill') return { kind, which: this.#random.below(6) };
       return kind === 'full' ? { kind, rounds: 1 + this.#random.below(40) } : { kind };
     }
     const at = this.#random.below(SLOTS);
