@@ -311,6 +311,24 @@ describe('thread', () => {
       expect(await list(test.again(handle))).to.deep.equal(['late enough', 2, 1]);
     });
 
+    it('a signal that mends the turn, and the commit of that fails: the turn is tried again, although nothing more comes', async () => {
+      const clock = new ManualClock();
+      const { test, plan } = await faulty({ clock, limits });
+      const handle = await test.start('collector');
+      const { writes } = plan;
+      plan.hold().at(writes + 2, { kind: 'full' });
+      const failing = handle.signal('failUntil', clock.now() + 1_000);
+      const mending = refusal(handle.signal('add', 2), GrpcStatus.RESOURCE_EXHAUSTED);
+      await eventually(() => plan.writes > writes);
+      clock.advance(1_000);
+      plan.release();
+      await Promise.all([failing, mending]);
+      expect((await handle.describe()).pendingTurn).to.not.equal(undefined);
+      clock.advance(limits.turnRetryMsMin);
+      await eventually(async () => (await handle.describe()).pendingTurn === undefined);
+      expect(await list(handle)).to.deep.equal(['late enough']);
+    });
+
     /** A run that has acknowledged what no turn has taken, after a crash. */
     async function untaken() {
       const clock = new ManualClock();
