@@ -113,6 +113,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   readonly #watches: Watches;
   readonly #retention: Retention;
   readonly #waiting: WaitingRoom;
+  /** Signals with a request id that are on their way, by chain and id, so that a second one can wait for the first. */
+  readonly #requests = new Map<string, Promise<unknown>>();
   /** Timers that fired and activities that ended, while the news is on its way to a turn. */
   readonly #underWay = new Set<string>();
   #closing = false;
@@ -442,16 +444,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     input: SignalInput,
     requestId: string,
   ): Promise<{ duplicate: boolean }> {
-    for (const { requests, run } of this.#chain(live)) {
-      const underWay = requests.get(requestId);
-      if (underWay !== undefined) return underWay.then(() => ({ duplicate: true }));
+    const key = `${live.run.info.firstRunNo} ${requestId}`;
+    const underWay = this.#requests.get(key);
+    if (underWay !== undefined) return underWay.then(() => ({ duplicate: true }));
+    for (const { run } of this.#chain(live))
       if (run.hasUnsavedRequest(requestId)) return Promise.resolve({ duplicate: true });
-    }
     if (this.#parts.store.get(keys.request(live.run.info.firstRunNo, requestId)) !== undefined)
       return Promise.resolve({ duplicate: true });
     const sent = this.#message(target, live, input);
-    live.requests.set(requestId, sent);
-    return sent.then(() => ({ duplicate: false })).finally(() => live.requests.delete(requestId));
+    this.#requests.set(key, sent);
+    return sent.then(() => ({ duplicate: false })).finally(() => this.#requests.delete(key));
   }
 
   /** The run, and those before it that are in memory: of the others the store knows everything. */

@@ -91,8 +91,6 @@ export class Live {
   /** Messages that wait for the turn that is tried again, or for its time. */
   held: Item[] = [];
   readonly updates = new SparseMap<string, UpdateCall>();
-  /** Signals by request id that are on their way, so that a second one can wait for the first. */
-  readonly requests = new SparseMap<string, Promise<unknown>>();
   /** The run before this one, as long as messages are under way to it that will come here. */
   follows: Live | undefined;
   followedBy: Live | undefined;
@@ -115,7 +113,6 @@ export class Live {
       this.held.length === 0 &&
       this.behind.length === 0 &&
       this.updates.size === 0 &&
-      this.requests.size === 0 &&
       this.closeWaiters.size === 0 &&
       this.watched === undefined &&
       // Whoever runs an activity holds on to its run.
