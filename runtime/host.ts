@@ -227,6 +227,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
 
   start(request: StartRequest): Promise<StartAnswer> {
     return attempt(() => {
+      this.#refuseWhenClosing();
       this.#knownType(request.workflowType);
       return this.#admitStart(request, limitOf(request));
     });
@@ -256,7 +257,6 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   #knownType(type: string): void {
-    this.#refuseWhenClosing();
     const { workflowTypes } = this.#parts;
     if (workflowTypes.includes(type) || workflowTypes.includes('default')) return;
     const list =
@@ -276,11 +276,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       if (limit === 'limited' && !this.#waiting.isMaking)
         this.#requireRoom(this.#threadOf(this.#runs.lastNo + 1), startBytes(request));
       const reason = 'TerminateIfRunning WorkflowIdReusePolicy Policy';
-      await this.#terminate({ ...request, runId }, reason, undefined, limit).catch((error) => {
-        if (!(error instanceof WorkflowNotFoundError)) throw error;
-      });
+      const terminated = await this.#terminate({ ...request, runId }, reason, undefined, limit).then(
+        () => true,
+        (error) => {
+          if (!(error instanceof WorkflowNotFoundError)) throw error;
+          return false;
+        },
+      );
       return this.#readmitStart(request).catch((error) => {
-        throw onlyTerminated(error, request);
+        throw terminated ? onlyTerminated(error, request) : error;
       });
     }
     // Not told before that start is durable (D4): if it is lost, the id is free.

@@ -20,8 +20,8 @@ export interface WorkerData {
 
 /**
  * 'types': which workflow types there are; also shows that the modules can be evaluated at all. 'batch': for the shard that this
- * thread holds; `continues` says that there is one, unless the thread has ended meanwhile and this one has taken its place. `slot` tells which turn marker is this thread's. `code` comes with the first task of a thread that was started
- * without.
+ * thread holds; `continues` says that there is one, unless the thread has ended meanwhile and this one has taken its place.
+ * `slot` tells which turn marker is this thread's. `code` comes with the first task of a thread that was started without.
  */
 export type WorkerTask = { slot: number; code: string | undefined } & (
   | { kind: 'types' }

@@ -403,17 +403,20 @@ describe('thread', () => {
 
   it('a thread ends while it has nothing to do: its runs are brought back, whatever is sent to them next', async () => {
     const killer = new ThreadKiller();
-    const { test } = await faulty({ limits: { turnRetryMsMin: 60_000 } });
-    const [one, two] = [await test.start('collector', [1]), await test.start('collector', [2])];
-    for (const ask of [() => list(one), () => one.executeUpdate('put', { args: [3] })]) {
-      await list(two);
-      await killer.kill(0);
-      await ask();
+    try {
+      const { test } = await faulty({ limits: { turnRetryMsMin: 60_000 } });
+      const [one, two] = [await test.start('collector', [1]), await test.start('collector', [2])];
+      for (const ask of [() => list(one), () => one.executeUpdate('put', { args: [3] })]) {
+        await list(two);
+        expect(await killer.kill(0)).to.be.a('number');
+        await ask();
+      }
+      expect(await list(one)).to.deep.equal([1, 3]);
+      expect(await list(two)).to.deep.equal([2]);
+      expect(await eventTypes(one)).to.not.include('WorkflowTaskFailed');
+    } finally {
+      killer.restore();
     }
-    expect(await list(one)).to.deep.equal([1, 3]);
-    expect(await list(two)).to.deep.equal([2]);
-    expect(await eventTypes(one)).to.not.include('WorkflowTaskFailed');
-    killer.restore();
   });
 
   describe('a thread that is blocked (D7)', () => {

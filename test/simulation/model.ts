@@ -155,7 +155,8 @@ export class Model {
     const execution = this.execution(step.id);
     const sure = call.status.kind !== 'unsure' && call.changes === execution.changes;
     if (step.kind === 'signal' && outcome.kind === 'ok' && outcome.value === true) this.count('duplicates');
-    if (!possible(call, outcome)) this.wrong(call, 'no such outcome is possible');
+    if (!possible(call, outcome) || (wasLost(outcome) && !this.disturbed))
+      this.wrong(call, 'no such outcome is possible');
     else if (sure && call.alone && outcome.kind !== 'unknown' && !wasLost(outcome))
       this.#judge(execution, call, outcome);
     if (step.kind === 'query' && outcome.kind === 'ok')

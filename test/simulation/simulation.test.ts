@@ -30,10 +30,11 @@ describe('simulation', () => {
       .reduce((sum, [, count]) => sum + count, 0);
     print([
       `${executions} executions, ${counts.ok} calls did something, ${counts.openings} crashes and reopenings, ` +
-        `${lost} calls refused by a full disk`,
+        `${lost} calls refused by a full disk, ${counts['threads ended'] ?? 0} threads ended`,
     ]);
     if (STEPS >= 10_000) expect(counts).to.include.keys(SEEN);
     if (STEPS >= 10_000) expect(lost > 0).to.equal(setting.fills);
+    if (STEPS >= 10_000) expect('threads ended' in counts).to.equal(setting.dies);
   });
 });
 

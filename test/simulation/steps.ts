@@ -111,7 +111,7 @@ const UPDATES = [
 ] as const;
 
 /** Some of these come more often with one seed than with another, so that what is rare meets what else is rare. */
-const SPICES = [
+const VARIED = [
   'renew',
   'stumble',
   'relay',
@@ -123,7 +123,7 @@ const SPICES = [
   'signalWithStart',
   'updateWithStart',
 ] as const;
-const SPICY = 4;
+const TIMES_MORE = 4;
 
 type UpdateStep = Extract<CallStep, { kind: 'update' }>;
 export type StartStep = Extract<CallStep, { life: Life }>;
@@ -143,7 +143,8 @@ export function stepsOf(seed: number, count: number): Step[] {
 class Plan {
   readonly #random: Random;
   readonly #slots: Slot[] = [];
-  readonly #spices: ReadonlySet<string>;
+  /** What comes more often. */
+  readonly #frequent: ReadonlySet<string>;
   /** How often one call is made at a time, and how often there is a pause where many are made at once. */
   readonly #calm: number;
   readonly #pauses: number;
@@ -152,7 +153,7 @@ class Plan {
 
   constructor(random: Random) {
     this.#random = random;
-    this.#spices = new Set(random.sample(SPICES, 3));
+    this.#frequent = new Set(random.sample(VARIED, 3));
     this.#calm = random.one([0.1, 0.4, 0.4]);
     this.#pauses = random.one([0.03, 0.12, 0.5]);
     for (let i = 0; i < SLOTS; i++) this.#slots.push(this.#newSlot());
@@ -334,7 +335,7 @@ class Plan {
   }
 
   #weight([what, weight]: readonly [string, number]): number {
-    return this.#spices.has(what) ? SPICY * weight : weight;
+    return this.#frequent.has(what) ? TIMES_MORE * weight : weight;
   }
 }
 

@@ -29,8 +29,8 @@ export class ThreadKiller {
   }
 
   /** Ends one of them, if there is any. Resolves when it has ended. */
-  async kill(which: number): Promise<void> {
-    await this.#alive[which % this.#alive.length]?.terminate();
+  kill(which: number): Promise<number> | undefined {
+    return this.#alive[which % this.#alive.length]?.terminate();
   }
 
   /** Threads that begin from now on are left alone. */
