@@ -10,8 +10,10 @@
  * Does not own: what is in an outbox (run.ts), the requests themselves and their order (host.ts).
  *
  * Everything up to the target's queue is synchronous, in the order in which the commands were given: a signal sent after
- * a child was started reaches it (D3). D8: nothing here waits in a queue of its own; an outbox is as large as its
- * workflow made it.
+ * a child was started reaches it (D3). What has to be done again goes before what the run asks for meanwhile; what it has sent
+ * to the same run since, and is still on its way, is done again with it (host.ts, withdraw).
+ *
+ * D8: nothing here waits in a queue of its own; an outbox is as large as its workflow made it.
  */
 import { WorkflowExecutionAlreadyStartedError } from '../actors/failures.js';
 import type { Failure } from '../codec/failure.js';
@@ -79,6 +81,8 @@ export class Deliveries {
   readonly #taken = new Map<string, number>();
   /** Children whose parent is being told that they started, each with what it is to be told when it has heard that. */
   readonly #startTold = new Map<string, (() => void)[]>();
+  /** What came to nothing and is tried again, by the run that asks, and what that asked for since (D3). */
+  readonly #waiting = new Map<Live, Set<OutboxItem>>();
 
   constructor(host: DeliveryHost, store: Store, clock: Clock) {
     this.#host = host;
@@ -106,7 +110,9 @@ export class Deliveries {
 
   /** @param again it may have been done before, by this process or one before it */
   do(live: Live, item: OutboxItem, again: boolean): void {
-    this.#do(live, item, again).catch((error) => this.#failed(live, item, error));
+    const waiting = this.#waiting.get(live);
+    if (waiting !== undefined && keepsOrder(item)) waiting.add(item);
+    else this.#do(live, item, again).catch((error) => this.#failed(live, item, error));
   }
 
   #do(live: Live, item: OutboxItem, again: boolean): Promise<void> {
@@ -130,9 +136,19 @@ export class Deliveries {
   #failed(live: Live, item: OutboxItem, error: unknown): void {
     if (this.#host.closing || !live.run.outbox.has(item.kind, item.seq)) return;
     if (!(error instanceof RpcError && error.retryable)) this.#host.broken(error as Error);
-    this.#clock.after(AGAIN_MS, () => {
-      if (!this.#host.closing) this.do(live, item, true);
-    });
+    const waiting = this.#waiting.get(live);
+    if (waiting !== undefined) return void waiting.add(item);
+    this.#waiting.set(live, new Set([item]));
+    this.#clock.after(AGAIN_MS, () => this.#doAgain(live));
+  }
+
+  /** In the order in which they were asked for. */
+  #doAgain(live: Live): void {
+    const waiting = this.#waiting.get(live)!;
+    this.#waiting.delete(live);
+    if (this.#host.closing) return;
+    const items = [...live.run.outbox.items()].filter((item) => waiting.has(item));
+    for (const item of items) this.do(live, item, true);
   }
 
   #takenBy(senderRunNo: number, kind: DeliveryKind, seq: number): Live | undefined {
@@ -354,6 +370,11 @@ export class Deliveries {
     if (target === undefined) throw new WorkflowNotFoundError('no such child', workflowId, runId);
     return target;
   }
+}
+
+/** The other kinds are about the run itself, and must not wait for what it sent. */
+function keepsOrder({ kind }: OutboxItem): boolean {
+  return kind !== 'continue' && kind !== 'tellParent';
 }
 
 function senderOf({ run }: Live, seq: number): Sender {

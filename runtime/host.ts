@@ -965,6 +965,12 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     this.#retryLater(live, message);
   }
 
+  /** What the sender sent later, here or to the runs that follow, must not come before it (D3). */
+  withdraw(live: Live, senderRunNo: number, error: Error): void {
+    for (let to: Live | undefined = live; to !== undefined; to = to.followedBy)
+      this.#threadOf(to.run.runNo).withdraw(to, senderRunNo, error);
+  }
+
   /** A turn that had mended a failing run is undone with what it had taken, and what it waited for is over. */
   lost(live: Live, error: Error): void {
     if (live.gone === undefined && live.retry === undefined && live.run.needsTurn)

@@ -30,6 +30,9 @@ export class ThreadDiedError extends Error {
   }
 }
 
+/** How soon a thread is started again after one has died before it could take a batch, ms. */
+const START_AGAIN_MS = 250;
+
 /** How many looks at a busy thread make up the limit; a turn is ended after the limit and at most one look more. */
 const LOOKS_PER_LIMIT = 8;
 
@@ -46,9 +49,17 @@ export class Pool {
   readonly #begun = new Set<number>();
   /** Thread id by slot. */
   readonly #pinned = new Map<number, number>();
+  /** Tasks for which there is no thread yet, by slot. */
+  readonly #unserved = new Map<number, Ending>();
+  readonly #clock: Clock;
+  #closed = false;
 
-  /** Its threads start at once; load() must come before run(). */
-  constructor(threads: number, limits: Limits, clock: Clock) {
+  /**
+   * Its threads start at once; load() must come before run().
+   * @param onError hears of threads that ended while they were idle, or before they had started; the next ones replace them
+   */
+  constructor(threads: number, limits: Limits, clock: Clock, onError: (error: Error) => void) {
+    this.#clock = clock;
     const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
     this.#workerData = { code: undefined, markers: buffers };
     this.#codeless = new Set(buffers.keys());
@@ -75,7 +86,10 @@ export class Pool {
     });
     this.#starts = new ThreadStarts(this.#piscina);
     // A thread that dies between two tasks is replaced by piscina; the next batch finds the new one (`continues`).
-    this.#piscina.on('error', () => undefined);
+    this.#piscina.on('error', (cause: Error) =>
+      onError(new Error(`A workflow thread ended, another takes its place: ${cause.message}`, { cause })),
+    );
+    this.#piscina.on('workerDestroy', ({ id }: { id: number }) => this.#ended(id));
   }
 
   /**
@@ -105,18 +119,41 @@ export class Pool {
   async #run(task: WorkerTask, transferList: ArrayBuffer[]): Promise<unknown> {
     const { slot } = task;
     const marker = this.#markers[slot]!;
-    const ending = new Ending();
-    const watch = this.#watch(slot, ending);
-    try {
-      return await this.#piscina.run(withSlot(task), { transferList, signal: ending });
-    } catch (error) {
-      const { mode, runNo } = marker.read();
-      marker.idle();
-      this.#begun.delete(slot);
-      throw new ThreadDiedError(mode, runNo, ending.aborted, { cause: error });
-    } finally {
-      watch.end();
+    for (;;) {
+      const ending = new Ending();
+      const watch = this.#watch(slot, ending);
+      this.#unserved.set(slot, ending);
+      try {
+        return await this.#piscina.run(withSlot(task), { transferList, signal: ending });
+      } catch (error) {
+        if (ending.unserved) {
+          await this.#pause();
+          continue;
+        }
+        const { mode, runNo } = marker.read();
+        marker.idle();
+        this.#begun.delete(slot);
+        throw new ThreadDiedError(mode, runNo, ending.aborted, { cause: error });
+      } finally {
+        watch.end();
+      }
     }
+  }
+
+  /**
+   * A thread that had no slot yet may have been the one that somebody waits for. Piscina starts no other by itself (it takes
+   * this for a sign that none can start), but does for a new task.
+   */
+  #ended(id: number): void {
+    if (this.#closed || [...this.#pinned.values()].includes(id)) return;
+    for (const ending of this.#unserved.values()) {
+      ending.unserved = true;
+      ending.abort();
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#clock.after(START_AGAIN_MS, resolve));
   }
 
   #watch(slot: number, ending: Ending): Watch {
@@ -126,6 +163,7 @@ export class Pool {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     for (const watch of this.#watches) watch.close();
     await this.#starts.over();
     await this.#piscina.destroy();
@@ -133,18 +171,25 @@ export class Pool {
 
   #pick<W extends { id: number; currentUsage: number }>(slot: number, workers: W[]): W | null {
     const pinned = workers.find(({ id }) => id === this.#pinned.get(slot));
-    if (pinned !== undefined) return pinned.currentUsage === 0 ? pinned : null;
+    if (pinned !== undefined) return pinned.currentUsage === 0 ? this.#serve(slot, pinned) : null;
     const taken = new Set(this.#pinned.values());
     const free = workers.find(({ id, currentUsage }) => !taken.has(id) && currentUsage === 0);
     if (free === undefined) return null;
     this.#pinned.set(slot, free.id);
-    return free;
+    return this.#serve(slot, free);
+  }
+
+  #serve<W>(slot: number, worker: W): W {
+    this.#unserved.delete(slot);
+    return worker;
   }
 }
 
 /** What piscina asks of an AbortSignal. A real one costs more than all else that is done for a batch. */
 class Ending {
   aborted = false;
+  /** Called off before any thread had it. */
+  unserved = false;
   #listener: (() => void) | undefined;
 
   addEventListener(_name: 'abort', listener: () => void): void {

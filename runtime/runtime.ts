@@ -108,8 +108,9 @@ export class Runtime {
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
     const { limits, threads, clock, namespaces } = checked;
+    const logger = options.logger ?? new DefaultLogger();
     // Threads take as long to start as the code to be bundled.
-    const pool = new Pool(threads, limits, clock);
+    const pool = new Pool(threads, limits, clock, (error) => warn(logger, error));
     const opened: { close(): Promise<void> }[] = [pool];
     try {
       const { code, locate, stackTraces } = await workflowCode(options);
@@ -118,7 +119,6 @@ export class Runtime {
       const store = options.ports?.store ?? (await openStore(options));
       opened.splice(1, 0, store);
       const workflowTypes = await loadWorkflows(pool, code, options.workflowsPath, locate, limits);
-      const logger = options.logger ?? new DefaultLogger();
       const host = new Host({
         store,
         pool,
@@ -288,6 +288,15 @@ async function activityExecutors(options: RuntimeOptions, limits: Limits): Promi
   if (options.activitiesPath !== undefined)
     executors.push(await activityPool(String(options.activitiesPath), limits));
   return executors;
+}
+
+/** A logger of the embedder that throws has nobody left to be told. */
+function warn(logger: Logger, error: Error): void {
+  try {
+    logger.log('WARN', `Runtime: ${error.message}`, { error: error.stack ?? String(error) });
+  } catch {
+    // It is the embedder's own.
+  }
 }
 
 function openStore({ path, durability }: RuntimeOptions): Promise<Store> {

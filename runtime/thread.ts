@@ -22,6 +22,7 @@ import { type BatchResult, type Envelope, packBatch, type Reply, unpackResult } 
 import {
   type Frame,
   frames,
+  type Input,
   type JournalEntry,
   type TurnFailureCause,
   unpackEntry,
@@ -54,6 +55,8 @@ export interface ThreadHost {
   log(live: Live, line: BatchResult['logs'][number]): void;
   /** What was sent for the run came to nothing, because the disk failed. */
   lost(live: Live, error: Error): void;
+  /** Before lost(), when a run has sent it: that one sends it again. */
+  withdraw(live: Live, senderRunNo: number, error: Error): void;
   /** Nothing is queued or under way for the run any more. */
   quiet(live: Live): void;
   /** The run left memory. */
@@ -208,6 +211,19 @@ export class Thread {
     live.behind = [];
     live.pending += refused.length;
     for (const item of refused) this.#settle(item, { kind: 'error', error });
+  }
+
+  /** Gives up what another run has sent to this one and is not in the thread: it goes again behind what was sent before it (D3). */
+  withdraw(live: Live, senderRunNo: number, error: Error): void {
+    const isTheirs = ({ envelope }: Item) => senderOf(envelope) === senderRunNo;
+    const queued = live.pending > 0 ? this.#queue.remove(live, isTheirs) : [];
+    const waiting = [...live.held, ...live.behind].filter(isTheirs);
+    if (waiting.length > 0) {
+      live.held = live.held.filter((item) => !isTheirs(item));
+      live.behind = live.behind.filter((item) => !isTheirs(item));
+      live.pending += waiting.length;
+    }
+    for (const item of [...queued, ...waiting]) this.#settle(item, { kind: 'error', error });
   }
 
   /** Gives up the updates of clients that are held for the run: they had no effect. Workflows that sent one wait on. */
@@ -610,10 +626,14 @@ export class Thread {
   }
 
   #discard(items: readonly Item[], error: Error): void {
+    const { host } = this.#parts;
     for (const item of items) {
-      if (starts(item.envelope)) this.#parts.host.startFailed(item.live, error);
+      const { live, envelope } = item;
+      const senderRunNo = senderOf(envelope);
+      if (senderRunNo !== undefined) host.withdraw(live, senderRunNo, error);
+      if (starts(envelope)) host.startFailed(live, error);
       this.#settle(item, { kind: 'error', error });
-      this.#parts.host.lost(item.live, error);
+      host.lost(live, error);
     }
   }
 
@@ -767,6 +787,19 @@ function ends(entry: JournalEntry): boolean {
 
 function starts(envelope: Envelope): boolean {
   return envelope.kind === 'start' || (envelope.kind === 'note' && envelope.entry.kind === 'started');
+}
+
+/** Number of the run that asked for it (deliveries.ts). */
+function senderOf(envelope: Envelope): number | undefined {
+  if (envelope.kind === 'input') return senderOfInput(envelope.input);
+  if (envelope.kind === 'start') return envelope.info.parent?.runNo ?? senderOfInput(envelope.inputs[0]);
+  const noted = envelope.kind === 'note' ? envelope.entry : undefined;
+  if (noted?.kind === 'started') return noted.info.parent?.runNo;
+  return noted?.kind === 'received' ? senderOfInput(noted.inputs[0]) : undefined;
+}
+
+function senderOfInput(input: Input | undefined): number | undefined {
+  return input !== undefined && 'sender' in input ? input.sender?.runNo : undefined;
 }
 
 function outcomeOf(reply: Reply): Outcome {

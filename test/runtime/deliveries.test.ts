@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import type { Input } from '../../codec/journal-entry.js';
 import type { OutboxItem } from '../../codec/run-record.js';
-import { WorkflowNotFoundError } from '../../runtime/client/index.js';
+import { GrpcStatus, RpcError, WorkflowNotFoundError } from '../../runtime/client/index.js';
 import { Deliveries, type DeliveryHost } from '../../runtime/deliveries.js';
 import { Live } from '../../runtime/live.js';
 import { Run } from '../../runtime/run.js';
@@ -42,20 +42,22 @@ function made({ refuse }: { refuse?: Error } = {}) {
   );
   const stranger = new Live(new Run(info(3, 'child'), false));
   const sent: Input[] = [];
-  const world = { latest: child as Live | undefined };
+  const tried: number[] = [];
+  const world = { latest: child as Live | undefined, refuse };
   const host: DeliveryHost = {
     closing: false,
     live: unexpected,
     latest: () => world.latest,
     startFor: unexpected,
     sendFor: async (_, input) => {
-      if (refuse !== undefined) throw refuse;
+      if ('sender' in input) tried.push(input.sender!.seq);
+      if (world.refuse !== undefined) throw world.refuse;
       sent.push(input);
     },
     updateFor: unexpected,
     terminate: unexpected,
     continueRun: unexpected,
-    answer: unexpected,
+    answer: (_runNo, _input, done) => done(),
     changed: () => undefined,
     broken: unexpected,
   };
@@ -65,7 +67,7 @@ function made({ refuse }: { refuse?: Error } = {}) {
     deliveries.do(parent, CANCEL, false);
   };
   const isDone = () => !parent.run.outbox.has('cancelChild', 7);
-  return { deliveries, clock, world, child, stranger, sent, ask, isDone };
+  return { deliveries, clock, world, parent, child, stranger, sent, tried, ask, isDone };
 }
 
 describe('deliveries: a cancel of a child', () => {
@@ -110,5 +112,53 @@ describe('deliveries: a cancel of a child', () => {
     ask(CANCEL);
     await eventually(isDone);
     expect(sent).to.deep.equal([]);
+  });
+});
+
+describe('deliveries: what the disk refused', () => {
+  const signal = (seq: number): OutboxItem => ({
+    kind: 'external',
+    seq,
+    command: {
+      kind: 'signalExternal',
+      seq,
+      name: `signal ${seq}`,
+      args: new Uint8Array(),
+      target: { workflowId: 'child' },
+    },
+  });
+
+  it('is done again in the order in which it was asked for, before what is asked for meanwhile (D3)', async () => {
+    const { deliveries, parent, clock, world, tried } = made();
+    const doIt = (seq: number) => {
+      const item = signal(seq);
+      parent.run.outbox.add(item);
+      deliveries.do(parent, item, false);
+    };
+    world.refuse = new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, 'the disk is full');
+    doIt(1);
+    doIt(2);
+    await eventually(() => clock.pending.length === 1);
+    world.refuse = undefined;
+    doIt(3);
+    expect(tried).to.deep.equal([1, 2]);
+    clock.advance(1_000);
+    expect(tried).to.deep.equal([1, 2, 1, 2, 3]);
+    await eventually(() => parent.run.outbox.size === 0);
+    doIt(4);
+    expect(tried.at(-1)).to.equal(4);
+    expect(clock.pending).to.deep.equal([]);
+  });
+
+  it('does not hold up what another run asks for', async () => {
+    const { deliveries, parent, stranger, clock, world, tried } = made();
+    world.refuse = new RpcError(GrpcStatus.RESOURCE_EXHAUSTED, 'the disk is full');
+    parent.run.outbox.add(signal(1));
+    deliveries.do(parent, signal(1), false);
+    await eventually(() => clock.pending.length === 1);
+    world.refuse = undefined;
+    stranger.run.outbox.add(signal(2));
+    deliveries.do(stranger, signal(2), false);
+    expect(tried).to.deep.equal([1, 2]);
   });
 });

@@ -335,6 +335,36 @@ describe('faulty store', () => {
     });
   });
 
+  describe('messages from workflow to workflow', () => {
+    for (const threads of [1, 2])
+      it(`come in the order in which they were sent, whichever commits fail on the way (D3, ${threads} threads)`, async () => {
+        const clock = new ManualClock();
+        const { test, plan } = await faulty({
+          workflows: 'externals',
+          threads,
+          clock,
+          limits: { batchMessagesMax: 4 },
+        });
+        for (const failing of [[2], [3], [2, 4], [3, 4, 7], [5, 6]]) {
+          const target = await test.start('target');
+          for (const write of failing) plan.at(plan.writes + write, { kind: 'full' });
+          const begun = plan.writes;
+          const sender = await test.start('many', [target.workflowId, 30]);
+          await eventually(async () => {
+            clock.advance(250);
+            return (await sender.describe()).status.name === 'COMPLETED';
+          });
+          expect(plan.writes - begun, 'writes').to.be.greaterThan(Math.max(...failing));
+          const kept = (await target.query('notes')) as number[];
+          expect([...kept].sort((a, b) => a - b)).to.deep.equal(Array.from({ length: 30 }, (_, i) => i));
+          for (const isUpdate of [true, false]) {
+            const some = kept.filter((number) => (number % 3 === 2) === isUpdate);
+            expect(some, `writes ${failing} failed`).to.deep.equal([...some].sort((a, b) => a - b));
+          }
+        }
+      });
+  });
+
   describe('moving entries out of the journal', () => {
     // Small, so that nearly every commit is followed by a compaction.
     const limits = { journalBytesMax: 1_000 };

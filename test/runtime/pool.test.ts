@@ -7,6 +7,7 @@ import { withDefaults } from '../../runtime/limits.js';
 import { Pool, ThreadDiedError } from '../../runtime/pool.js';
 import { info } from '../support/journal.js';
 import { rejection } from '../support/store-rows.js';
+import { FailingStarts } from '../support/threads.js';
 
 /** As the bundler would make it: a script that fills `exports`. */
 const CODE = `
@@ -23,11 +24,18 @@ const CODE = `
 
 describe('pool', () => {
   const pools: Pool[] = [];
+  let told: Error[] = [];
   afterEach(async () => {
+    told = [];
     for (const pool of pools.splice(0)) await pool.close();
   });
   function make(threads = 1, turnMsMax = 400): Pool {
-    const pool = new Pool(threads, withDefaults({ turnMsMax }), systemClock);
+    const pool = new Pool(
+      threads,
+      withDefaults({ turnMsMax }),
+      systemClock,
+      (error) => void told.push(error),
+    );
     pools.push(pool);
     return pool;
   }
@@ -84,6 +92,24 @@ describe('pool', () => {
     await run(pool, 0, start(1));
     await rejection(run(pool, 0, block(1)));
     expect((await run(pool, 0, start(2), ask(2))).replies[0]!.kind).to.equal('answer');
+  });
+
+  it('a thread that dies while it starts in the place of another: told, and started again until there is one', async () => {
+    const pool = await open();
+    await run(pool, 0, start(1));
+    const threads = new FailingStarts(2);
+    try {
+      const died = await rejection(run(pool, 0, block(1)));
+      expect(died).to.be.instanceOf(ThreadDiedError);
+      const { replies } = await run(pool, 0, start(2), ask(2));
+      expect(replies).to.have.length(1);
+    } finally {
+      threads.restore();
+    }
+    expect(threads.failed).to.equal(2);
+    expect(told.map(({ message }) => message)).to.deep.equal(
+      Array(2).fill('A workflow thread ended, another takes its place: this one does not start'),
+    );
   });
 
   it('a slot: is served by one thread, which keeps what it holds; another slot by another', async () => {

@@ -54,6 +54,45 @@ export function auditRelays(model: Model): void {
   }
 }
 
+/** D3: what a run sends to one execution arrives in that order. */
+export function auditRelayOrder(model: Model): void {
+  const known = [...model.executions.values()].filter(({ abandoned }) => !abandoned);
+  for (const receiver of known) {
+    for (const chain of chainsOf(receiver)) {
+      const places = new Map(chain.map((what, place) => [what, place]));
+      for (const sender of known)
+        for (const run of sender.runs.values()) {
+          const arrived = relayedBy(run!.facts).filter((what) => places.has(what));
+          if (arrived.length > 1) model.count('relays in order');
+          const inOrder = [...arrived].sort((a, b) => places.get(a)! - places.get(b)!);
+          if (arrived.join() !== inOrder.join())
+            model.trouble(receiver.id, `got ${inOrder.join()}, and ${sender.id} sent ${arrived.join()}`);
+        }
+    }
+  }
+}
+
+function relayedBy({ signals }: RunFacts): string[] {
+  return signals.filter(({ name }) => name === 'relay').map(({ what }) => `${what} relayed`);
+}
+
+/** What came to each run together with those that followed it. */
+function chainsOf({ runs }: Execution): string[][] {
+  const facts = [...runs.values()].map((run) => run!.facts);
+  return facts
+    .filter(({ previous }) => previous === undefined)
+    .map((first) => {
+      const came: string[] = [];
+      for (
+        let at: RunFacts | undefined = first;
+        at !== undefined;
+        at = at.next ? runs.get(at.next)?.facts : undefined
+      )
+        came.push(...at.signals.map(({ what }) => what));
+      return came;
+    });
+}
+
 class Audit {
   readonly #model: Model;
   readonly #execution: Execution;

@@ -51,6 +51,7 @@ const SEEN = [
   'update refused (aborted)',
   'update refused (completed)',
   'query refused (query rejected)',
+  'relays in order',
 ];
 
 async function tell({ troubles, done }: Report, setting: Setting): Promise<void> {

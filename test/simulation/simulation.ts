@@ -13,7 +13,7 @@ import { FaultPlan, faultyStore } from '../../runtime/store/faulty.js';
 import { Random } from '../crash/random.js';
 import { ManualClock, TestRuntime } from '../support/runtime.js';
 import { ThreadKiller } from '../support/threads.js';
-import { auditRelays } from './audit.js';
+import { auditRelayOrder, auditRelays } from './audit.js';
 import { outcomeOf } from './calls.js';
 import { type Execution, Model, type ModelCall, sendsUpdate } from './model.js';
 import { factsOf, neighboursOf, type RunAnswers } from './run-facts.js';
@@ -146,6 +146,7 @@ class Simulation {
     // Twice: what workflows sent to each other may have come when the receiver had just been looked at.
     for (let i = 0; i < 2 && troubles.length === 0; i++) await this.#audit('all');
     if (troubles.length === 0) auditRelays(this.#model);
+    if (troubles.length === 0) auditRelayOrder(this.#model);
     return { troubles, counts, executions: executions.size, done: this.#done };
   }
 

@@ -3,7 +3,8 @@
  *
  * Owns: noticing every worker thread that begins from now on. Does not own: what the runtime makes of its end.
  *
- * Threads that are still starting are left alone: piscina takes the end of one for a sign that none can start.
+ * Threads that are still starting are left alone: Node.js 20 does not survive it when one is ended while it links its modules
+ * (runtime/thread-start.ts). Those that are to fail at their start do so by themselves.
  */
 import { createRequire } from 'node:module';
 import type { Worker } from 'node:worker_threads';
@@ -31,6 +32,27 @@ export class ThreadKiller {
   /** Ends one of them, if there is any. Resolves when it has ended. */
   kill(which: number): Promise<number> | undefined {
     return this.#alive[which % this.#alive.length]?.terminate();
+  }
+
+  /** Threads that begin from now on are left alone. */
+  restore(): void {
+    threads.Worker = this.#real;
+  }
+}
+
+/** The next threads that begin fail before they have loaded anything. */
+export class FailingStarts {
+  failed = 0;
+  readonly #real = threads.Worker;
+
+  constructor(count: number) {
+    const fails = () => this.failed < count && ++this.failed > 0;
+    threads.Worker = class extends this.#real {
+      constructor(...[filename, options]: ConstructorParameters<typeof Worker>) {
+        if (fails()) super("throw new Error('this one does not start')", { ...options, eval: true });
+        else super(filename, options);
+      }
+    };
   }
 
   /** Threads that begin from now on are left alone. */
