@@ -23,6 +23,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** For what is about the machine and not about workflows, so that it goes on under a clock that stands still. */
+export function realPause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
+
 /** For how long something took: ms since some moment, whatever is done to the system's time meanwhile. */
 export function elapsedMs(): number {
   return performance.now();

@@ -53,7 +53,7 @@ import { describeRun, STATUS_CODES, statusOf } from './describe.js';
 import { InvariantError } from './errors.js';
 import { LargeWrites } from './large-writes.js';
 import type { Limits } from './limits.js';
-import { ENVELOPE_BYTES, type Item, type Live, type Outcome, type UpdateCall } from './live.js';
+import { ENVELOPE_BYTES, type Item, type Live, type Outcome, senderOf, type UpdateCall } from './live.js';
 import type { Logger, LogLevel } from './logger.js';
 import type { Namespaces } from './namespaces.js';
 import { PatientService, type Slots } from './patient.js';
@@ -535,7 +535,7 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
         if (outcome.kind === 'durable') return resolve(live);
         if (outcome.kind === 'error') return reject(unavailable(outcome.error));
         const next = this.#next(target, live);
-        if (next === undefined) reject(tooLate(target, live, COMPLETED));
+        if (next === undefined) reject(this.#tooLate(target, live, COMPLETED, senderOf(envelope)));
         else again(next, 'again').then(resolve, reject);
       };
       this.#enqueue({ live, envelope, bytes, settle }, sent);
@@ -545,6 +545,15 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   /** Where a message goes that reached a run too late: on to the next one, unless that very run was meant. */
   #next(target: Target, live: Live): Live | undefined {
     return target.runId === undefined ? this.#successor(live) : undefined;
+  }
+
+  /** For a message that found its run closed, and no next one to go to. */
+  #tooLate({ workflowId, runId }: Target, live: Live, text: string, senderRunNo: number | undefined): Error {
+    const error = runId === undefined ? betweenRuns(live) : undefined;
+    // A workflow sends it again. Not withdrawn at once, because the queue may be being taken from.
+    if (error !== undefined && senderRunNo !== undefined)
+      queueMicrotask(() => this.withdraw(live, senderRunNo, error));
+    return error ?? new WorkflowNotFoundError(text, workflowId, runId);
   }
 
   /** Behind what is still under way to the run before (D3), unless it is part of that. */
@@ -701,7 +710,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (outcome.kind === 'answer') call.outcome = { result: outcome.result };
     else if (outcome.kind === 'failure') call.outcome = { failure: outcome.failure };
     else if (outcome.kind === 'error') call.error = unavailable(outcome.error);
-    else call.error = tooLate(target, live, 'update aborted by closing workflow');
+    else
+      call.error = this.#tooLate(target, live, 'update aborted by closing workflow', request.sender?.runNo);
     call.stage = 'completed';
     wake(call);
   }
@@ -965,9 +975,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     this.#retryLater(live, message);
   }
 
-  /** What the sender sent later, here or to the runs that follow, must not come before it (D3). */
+  /** What the sender sent later, to this run or to those that it follows or that follow it, must not come before it (D3). */
   withdraw(live: Live, senderRunNo: number, error: Error): void {
-    for (let to: Live | undefined = live; to !== undefined; to = to.followedBy)
+    let first = live;
+    while (first.follows !== undefined) first = first.follows;
+    for (let to: Live | undefined = first; to !== undefined; to = to.followedBy)
       this.#threadOf(to.run.runNo).withdraw(to, senderRunNo, error);
   }
 
@@ -1242,12 +1254,6 @@ function betweenRuns({ run }: Live): RpcError | undefined {
     GrpcStatus.UNAVAILABLE,
     `Workflow ${workflowId} continues as new and its next run is not on the disk yet. Nothing was done; send it again`,
   );
-}
-
-/** For a message that found its run closed, and no next one to go to. */
-function tooLate({ workflowId, runId }: Target, live: Live, text: string): Error {
-  const error = runId === undefined ? betweenRuns(live) : undefined;
-  return error ?? new WorkflowNotFoundError(text, workflowId, runId);
 }
 
 function conflictPolicyOf({ reusePolicy, conflictPolicy }: StartRequest): ConflictPolicy {

@@ -6,7 +6,7 @@
  */
 import type { Envelope } from '../codec/envelope.js';
 import type { Failure } from '../codec/failure.js';
-import type { Payload } from '../codec/journal-entry.js';
+import type { Input, Payload } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
 import { SparseMap, SparseSet } from './sparse.js';
@@ -124,4 +124,17 @@ export class Live {
       !this.run.dirty
     );
   }
+}
+
+/** Number of the run that asked for it (deliveries.ts). */
+export function senderOf(envelope: Envelope): number | undefined {
+  if (envelope.kind === 'input') return senderOfInput(envelope.input);
+  if (envelope.kind === 'start') return envelope.info.parent?.runNo ?? senderOfInput(envelope.inputs[0]);
+  const noted = envelope.kind === 'note' ? envelope.entry : undefined;
+  if (noted?.kind === 'started') return noted.info.parent?.runNo;
+  return noted?.kind === 'received' ? senderOfInput(noted.inputs[0]) : undefined;
+}
+
+function senderOfInput(input: Input | undefined): number | undefined {
+  return input !== undefined && 'sender' in input ? input.sender?.runNo : undefined;
 }

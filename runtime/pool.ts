@@ -8,7 +8,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import type { Clock } from './clock.js';
+import { type Clock, realPause } from './clock.js';
 import type { Limits } from './limits.js';
 import { ThreadStarts } from './thread-start.js';
 import { MARKER_BYTES, type ThreadMode, TurnMarker } from './turn-marker.js';
@@ -51,7 +51,6 @@ export class Pool {
   readonly #pinned = new Map<number, number>();
   /** Tasks for which there is no thread yet, by slot. */
   readonly #unserved = new Map<number, Ending>();
-  readonly #clock: Clock;
   #closed = false;
 
   /**
@@ -59,7 +58,6 @@ export class Pool {
    * @param onError hears of threads that ended while they were idle, or before they had started; the next ones replace them
    */
   constructor(threads: number, limits: Limits, clock: Clock, onError: (error: Error) => void) {
-    this.#clock = clock;
     const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
     this.#workerData = { code: undefined, markers: buffers };
     this.#codeless = new Set(buffers.keys());
@@ -127,7 +125,7 @@ export class Pool {
         return await this.#piscina.run(withSlot(task), { transferList, signal: ending });
       } catch (error) {
         if (ending.unserved) {
-          await this.#pause();
+          await realPause(START_AGAIN_MS);
           continue;
         }
         const { mode, runNo } = marker.read();
@@ -150,10 +148,6 @@ export class Pool {
       ending.unserved = true;
       ending.abort();
     }
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => this.#clock.after(START_AGAIN_MS, resolve));
   }
 
   #watch(slot: number, ending: Ending): Watch {

@@ -22,7 +22,6 @@ import { type BatchResult, type Envelope, packBatch, type Reply, unpackResult } 
 import {
   type Frame,
   frames,
-  type Input,
   type JournalEntry,
   type TurnFailureCause,
   unpackEntry,
@@ -32,7 +31,7 @@ import type { Committer } from './committer.js';
 import { InvariantError } from './errors.js';
 import { LARGE_BYTES, type LargeWrites } from './large-writes.js';
 import type { Limits } from './limits.js';
-import type { Item, Live, Outcome } from './live.js';
+import { type Item, type Live, type Outcome, senderOf } from './live.js';
 import { type Pool, ThreadDiedError } from './pool.js';
 import { type BatchKind, MessageQueue } from './queue.js';
 import type { Effect } from './run.js';
@@ -224,6 +223,7 @@ export class Thread {
       live.pending += waiting.length;
     }
     for (const item of [...queued, ...waiting]) this.#settle(item, { kind: 'error', error });
+    this.#tellQuiet();
   }
 
   /** Gives up the updates of clients that are held for the run: they had no effect. Workflows that sent one wait on. */
@@ -323,15 +323,19 @@ export class Thread {
         this.#batchInThread = 0;
         if (!(error instanceof ThreadDiedError)) this.#parts.host.broken(error as Error);
         if ((this.#phase as Phase) === 'closed') return;
-        await this.#afterDeath(items, error instanceof ThreadDiedError ? error : undefined);
+        await this.#afterDeath(items, epoch, error instanceof ThreadDiedError ? error : undefined);
       }
     }
     if ((this.#phase as Phase) === 'closed') return;
     this.#phase = 'idle';
     this.#trim();
-    if (this.queued === 0) for (const wake of this.#quiet.splice(0)) wake();
+    this.#tellQuiet();
     // Nothing could go: what is there waits for a commit, which will look again.
-    else if (kind !== undefined) this.#schedule();
+    if (kind !== undefined) this.#schedule();
+  }
+
+  #tellQuiet(): void {
+    if (!this.busy) for (const wake of this.#quiet.splice(0)) wake();
   }
 
   /** The messages that can go now; those of a run that must wait stay behind, in order. */
@@ -638,9 +642,8 @@ export class Thread {
   }
 
   /** Everything the thread held is gone. What it was doing when it died is the first suspect. */
-  async #afterDeath(items: Item[], death: ThreadDiedError | undefined): Promise<void> {
+  async #afterDeath(items: Item[], epoch: number, death: ThreadDiedError | undefined): Promise<void> {
     this.#phase = 'recovering';
-    const epoch = this.#epoch;
     // What the thread did before may still be on its way to disk, and recovery must see it.
     await this.#parts.committer.settled();
     for (const live of [...this.#active.values()]) this.#deactivate(live);
@@ -787,19 +790,6 @@ function ends(entry: JournalEntry): boolean {
 
 function starts(envelope: Envelope): boolean {
   return envelope.kind === 'start' || (envelope.kind === 'note' && envelope.entry.kind === 'started');
-}
-
-/** Number of the run that asked for it (deliveries.ts). */
-function senderOf(envelope: Envelope): number | undefined {
-  if (envelope.kind === 'input') return senderOfInput(envelope.input);
-  if (envelope.kind === 'start') return envelope.info.parent?.runNo ?? senderOfInput(envelope.inputs[0]);
-  const noted = envelope.kind === 'note' ? envelope.entry : undefined;
-  if (noted?.kind === 'started') return noted.info.parent?.runNo;
-  return noted?.kind === 'received' ? senderOfInput(noted.inputs[0]) : undefined;
-}
-
-function senderOfInput(input: Input | undefined): number | undefined {
-  return input !== undefined && 'sender' in input ? input.sender?.runNo : undefined;
 }
 
 function outcomeOf(reply: Reply): Outcome {

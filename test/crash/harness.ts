@@ -230,7 +230,8 @@ class Child {
   /** False when nothing was said in that time. */
   #line(msMax: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = msMax === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => resolve(false), msMax);
+      const timer =
+        msMax === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => resolve(false), Math.max(1, msMax));
       this.#wake = () => {
         clearTimeout(timer);
         resolve(true);

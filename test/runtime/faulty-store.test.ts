@@ -365,6 +365,31 @@ describe('faulty store', () => {
       });
   });
 
+  it('closed while messages of a workflow wait for a run that ends meanwhile and continues as new: it closes all the same', async () => {
+    const { test, plan } = await faulty({ workflows: 'externals', limits: { batchMessagesMax: 1 } });
+    const target = await test.start('target');
+    const bystander = await test.start('target');
+    const gates = [deferred(), deferred()];
+    const before = plan.writes;
+    plan.delay = async (write) => gates[write - before - 1]?.promise;
+    const sender = test.start('many', [target.workflowId, 1_000]);
+    await eventually(() => plan.writes === before + 1);
+    const signal = target.signal('again');
+    await bystander.query('notes');
+    gates[0]!.resolve();
+    await sender;
+    const closed = test.close();
+    // Until it waits for the thread.
+    for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(test.runtime.metrics().queuedMessages).to.be.greaterThan(10);
+    gates[1]!.resolve();
+    await Promise.all([signal, closed]);
+    await test.reopen();
+    const done = test.again(await sender);
+    expect(await done.result()).to.equal(1_000);
+    expect(await test.again(target).query('notes')).to.have.length(1_000);
+  });
+
   describe('moving entries out of the journal', () => {
     // Small, so that nearly every commit is followed by a compaction.
     const limits = { journalBytesMax: 1_000 };
@@ -524,3 +549,11 @@ describe('faulty store', () => {
     expect(await list(first)).to.deep.equal([1]);
   });
 });
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}

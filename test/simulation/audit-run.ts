@@ -6,6 +6,7 @@
  */
 import { told } from './calls.js';
 import type { RunFacts } from './run-facts.js';
+import { relayedOf } from './steps.js';
 
 export interface RunView {
   facts: RunFacts;
@@ -60,7 +61,9 @@ export function has({ signals }: RunFacts, signal: string): boolean {
 /** A handler has not ended. */
 function isBusy({ accepted, completed, signals, list }: RunFacts): boolean {
   const answered = ({ what }: { what: string }) =>
-    list?.some((line) => line === `${what} relayed sent` || line === `${what} relayed not sent`);
+    relayedOf(what).every((sent) =>
+      list?.some((line) => line === `${sent} sent` || line === `${sent} not sent`),
+    );
   return (
     accepted.some(({ updateId }) => !completed.has(updateId)) ||
     signals.some((signal) => signal.name === 'relay' && !answered(signal))
@@ -102,7 +105,7 @@ function linesOf(facts: RunFacts, list: string[]): string[] {
 
 /** A line that follows from another message, later than that. */
 function isAftermath(line: string): boolean {
-  return line === 'cancel requested' || /( ends| relayed sent| relayed not sent)$/.test(line);
+  return line === 'cancel requested' || /( ends| relayed \d( not)? sent)$/.test(line);
 }
 
 function endsOf({ facts, acceptedBy, now, issuedAt }: RunView, list: string[]): string[] {

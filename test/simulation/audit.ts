@@ -23,7 +23,7 @@ import {
   starts,
 } from './model.js';
 import { factsOf, type RunAnswers, type RunFacts } from './run-facts.js';
-import type { CallStep } from './steps.js';
+import { type CallStep, relayedOf } from './steps.js';
 
 export function auditExecution(
   model: Model,
@@ -38,7 +38,7 @@ export function auditExecution(
 export function auditRelays(model: Model): void {
   for (const sender of model.executions.values()) {
     for (const line of [...sender.lists.values()].flat()) {
-      const [, what, not] = /^(.* relayed) (not )?sent$/.exec(line) ?? [];
+      const [, what, not] = /^(.* relayed \d) (not )?sent$/.exec(line) ?? [];
       const receiver = what === undefined ? undefined : model.executions.get(model.relays.get(what) ?? '');
       if (what === undefined || receiver?.abandoned) continue;
       const arrived = [...(receiver?.runs.values() ?? [])].filter((run) =>
@@ -73,7 +73,7 @@ export function auditRelayOrder(model: Model): void {
 }
 
 function relayedBy({ signals }: RunFacts): string[] {
-  return signals.filter(({ name }) => name === 'relay').map(({ what }) => `${what} relayed`);
+  return signals.filter(({ name }) => name === 'relay').flatMap(({ what }) => relayedOf(what));
 }
 
 /** What came to each run together with those that followed it. */

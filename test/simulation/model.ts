@@ -15,7 +15,7 @@ import type { Life } from '../fixtures/workflows/simulation.js';
 import { auditExecution } from './audit.js';
 import { type Call, type Outcome, told, wasLost } from './calls.js';
 import type { RunAnswers, RunFacts } from './run-facts.js';
-import { type CallStep, printed, type StartStep } from './steps.js';
+import { type CallStep, printed, relayedOf, type StartStep } from './steps.js';
 
 export type Status =
   | { kind: 'absent' }
@@ -124,7 +124,7 @@ export class Model {
       execution.stumblesUntil = Math.max(execution.stumblesUntil, this.now + Number(step.more));
     }
     if (step.kind === 'signal' && step.name === 'relay')
-      this.relays.set(`${step.what} relayed`, String(step.more));
+      for (const sent of relayedOf(step.what)) this.relays.set(sent, String(step.more));
     execution.calls.push(call);
     execution.unaudited.push(call);
     return call;
@@ -303,7 +303,11 @@ export class Model {
     );
     for (const { step, outcome: answer, again } of before) {
       const shows =
-        (step.kind === 'signal' && step.name !== 'late' && step.requestId === undefined) ||
+        // While a turn fails, what comes is noted and shows when it succeeds.
+        (step.kind === 'signal' &&
+          step.name !== 'late' &&
+          step.requestId === undefined &&
+          !execution.stumbles) ||
         (step.kind === 'update' && !step.what.startsWith('bad') && !again && !this.disturbed);
       const lost = answer !== undefined && (answer.kind === 'unknown' || wasLost(answer));
       if (shows && 'what' in step && !lost) must(`a list with ${step.what}`, list.includes(step.what));

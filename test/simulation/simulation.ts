@@ -419,8 +419,7 @@ class Simulation {
       const status = before.status.name;
       const suspended = before.pendingTurn !== undefined;
       const asked = status === 'TERMINATED' || suspended ? undefined : handle.query<string[]>('list');
-      // A call that waited for a turn that failed may terminate it at this moment.
-      const list = await asked?.catch(terminatedMeanwhile);
+      const list = await asked?.catch((error) => this.#otherwiseMeanwhile(error));
       if (list === null) continue;
       const { events } = await handle.fetchHistory();
       const { historyLength } = await handle.describe();
@@ -428,6 +427,14 @@ class Simulation {
       const result = status === 'COMPLETED' ? ((await handle.result()) as string[]) : undefined;
       return { runId, status, suspended, events, ...(list && { list }), ...(result && { result }) };
     }
+  }
+
+  /** A call that waited for a turn that failed may have terminated it, or the end of its thread have come to light. */
+  #otherwiseMeanwhile(error: unknown): null {
+    const outcome = outcomeOf(error);
+    if (error instanceof QueryRejectedError) return null;
+    if (this.#model.disturbed && outcome.kind === 'refused' && outcome.why === 'turn fails') return null;
+    throw error;
   }
 
   #hearErrors(): void {
@@ -454,11 +461,6 @@ function round(): Promise<void> {
 
 function isStumble(step: Step): boolean {
   return step.kind === 'signal' && step.name === 'stumble';
-}
-
-function terminatedMeanwhile(error: unknown): null {
-  if (error instanceof QueryRejectedError) return null;
-  throw error;
 }
 
 /** Its answer may need the clock to be turned. */

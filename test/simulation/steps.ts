@@ -339,6 +339,11 @@ class Plan {
   }
 }
 
+/** What the workflow sends on when it gets the signal 'relay'. */
+export function relayedOf(what: string): string[] {
+  return [1, 2, 3, 4, 5, 6].map((count) => `${what} relayed ${count}`);
+}
+
 /** One line. */
 export function printed(step: Step): string {
   const { kind, ...rest } = step;

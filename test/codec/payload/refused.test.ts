@@ -45,7 +45,7 @@ describe('payload: refusals', () => {
     ['a Promise', [Promise.resolve()], 'args[0]', 'a Promise cannot be stored, await it first'],
     ['a WeakMap', new WeakMap(), 'args', 'instances of WeakMap'],
     ['a boxed number', Object(1), 'args', 'instances of Number'],
-    ['an iterator', [[1].values()], 'args[0]', 'Array Iterator'],
+    ['an iterator', [[1].values()], 'args[0]', 'Iterator'],
     ['a generator', (function* () {})(), 'args', 'Generator'],
     ['shared memory', [new SharedArrayBuffer(8)], 'args[0]', 'shared memory'],
     ['a view on shared memory', [new Uint8Array(new SharedArrayBuffer(8))], 'args[0]', 'shared memory'],
