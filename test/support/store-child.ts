@@ -135,6 +135,7 @@ const modes: Record<string, () => Promise<void>> = {
       await write().then(
         () => {
           acknowledged += 1;
+          say({ acknowledged });
         },
         (error) => results.push(error.name),
       );
