@@ -1,15 +1,5 @@
 /**
- * `npm run bench`: all workloads, or some, beside their floors.
- *
- *   npm run bench                        a few minutes, medians of 3 repetitions
- *   npm run bench -- --quick             under a minute, one repetition
- *   npm run bench -- --only signal       one workload, or `floors`; may be given several times
- *   npm run bench -- --only scale        one of those that take minutes and run only when named: threads, fairness, scale, growth, disk, longrun
- *                     --executions N     how many open executions scale makes, default 1,000,000
- *                     --minutes M        how long longrun runs, default 20
- *   npm run bench -- --json FILE         the JSON also to FILE
- *   npm run bench -- --write-readme      the tables also into bench/README.md
- *   npm run bench -- --profile           no measurements, but where the time of a message goes
+ * `npm run bench`: all workloads, or some, beside their floors. `npm run bench -- --help` lists the options.
  *
  * Owns: options, order, progress on stderr, cleaning up. The tables go to stdout and, with the JSON, to bench/results/.
  */
@@ -56,20 +46,60 @@ const WORKLOADS: readonly Workload[] = [
 ];
 const FLOORS = 'floors';
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true },
-    json: { type: 'string' },
-    'write-readme': { type: 'boolean', default: false },
-    profile: { type: 'boolean', default: false },
-    executions: { type: 'string', default: '1000000' },
-    minutes: { type: 'string', default: '20' },
-  },
-});
+const USAGE = `
+npm run bench                        a few minutes, medians of 3 repetitions
+npm run bench -- --quick             under a minute, one repetition
+                 --only NAME         one workload, or floors; may be given several times. There are:
+                                     ${[FLOORS, ...namesOf(false)].join(', ')};
+                                     only when named, because they take minutes: ${namesOf(true).join(', ')}
+                 --executions N      how many open executions scale makes, default 1,000,000
+                 --minutes M         how long longrun runs, default 20
+                 --json FILE         the JSON also to FILE
+                 --write-readme      the tables also into bench/README.md
+                 --profile           no measurements, but where the time of a message goes
+`;
 
-if (options.profile) await profile(options.quick);
+const options = parsed();
+
+if (options.help) process.stdout.write(USAGE.trimStart());
+else if (options.profile) await profile(options.quick);
 else await measureAll();
+
+function namesOf(onlyWhenNamed: boolean): string[] {
+  return WORKLOADS.filter((workload) => (workload.onlyWhenNamed ?? false) === onlyWhenNamed).map(
+    ({ name }) => name,
+  );
+}
+
+function parsed() {
+  try {
+    const options = parseOptions();
+    const names: readonly string[] = [FLOORS, ...WORKLOADS.map(({ name }) => name)];
+    const unknown = options.only?.find((name) => !names.includes(name));
+    if (unknown !== undefined) throw new Error(`There is no workload '${unknown}'`);
+    sizesOf(options);
+    return options;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+function parseOptions() {
+  const { values } = parseArgs({
+    options: {
+      help: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true },
+      json: { type: 'string' },
+      'write-readme': { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
+      executions: { type: 'string', default: '1000000' },
+      minutes: { type: 'string', default: '20' },
+    },
+  });
+  return values;
+}
 
 async function measureAll(): Promise<void> {
   const report = await bench(options.quick, options.only);
@@ -86,7 +116,7 @@ async function profile(quick: boolean): Promise<void> {
   const floors = new Floors(folders.folder(FLOORS));
   try {
     const stages = await profileStages(
-      { quick, pace, floors, ...sizes(), folder: folders.folder },
+      { quick, pace, floors, ...sizesOf(options), folder: folders.folder },
       pace.measureMs,
     );
     process.stdout.write(`${stages}\n`);
@@ -97,11 +127,6 @@ async function profile(quick: boolean): Promise<void> {
 }
 
 async function bench(quick: boolean, only: readonly string[] | undefined): Promise<Report> {
-  const names = [FLOORS, ...WORKLOADS.map(({ name }) => name)];
-  for (const name of only ?? []) {
-    if (!names.includes(name))
-      throw new Error(`There is no workload '${name}'. There are: ${names.join(', ')}`);
-  }
   const wanted = (name: string, onlyWhenNamed = false) => only?.includes(name) ?? !onlyWhenNamed;
   const begun = performance.now();
   const onMachine = machine();
@@ -118,7 +143,7 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
     const rows: Row[] = [];
     for (const { name, onlyWhenNamed, run } of WORKLOADS) {
       if (!wanted(name, onlyWhenNamed)) continue;
-      const given = { quick, pace, floors, ...sizes(), folder: folders.folder };
+      const given = { quick, pace, floors, ...sizesOf(options), folder: folders.folder };
       rows.push(...(await timed(name, () => run(given))));
     }
     return {
@@ -140,11 +165,12 @@ async function bench(quick: boolean, only: readonly string[] | undefined): Promi
   }
 }
 
-function sizes(): { executions: number; minutes: number } {
+/** @throws Error for what is no number, or too small a one */
+function sizesOf(given: { executions: string; minutes: string }): { executions: number; minutes: number } {
   const number = (name: 'executions' | 'minutes', least: number): number => {
-    const value = Number(options[name]);
+    const value = Number(given[name]);
     if (value >= least) return value;
-    throw new Error(`--${name} must be a number of at least ${least}, got '${options[name]}'`);
+    throw new Error(`--${name} must be a number of at least ${least}, got '${given[name]}'`);
   };
   return { executions: Math.floor(number('executions', 50_000)), minutes: number('minutes', 1) };
 }
