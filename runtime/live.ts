@@ -6,7 +6,7 @@
  */
 import type { Envelope } from '../codec/envelope.js';
 import type { Failure } from '../codec/failure.js';
-import type { Input, Payload } from '../codec/journal-entry.js';
+import type { Input, Payload, StartInfo } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
 import { SparseMap, SparseSet } from './sparse.js';
@@ -126,13 +126,17 @@ export class Live {
   }
 }
 
-/** Number of the run that asked for it (deliveries.ts). */
+/** Number of the run that asked for it (deliveries.ts). A run that follows another is asked for by that one's end. */
 export function senderOf(envelope: Envelope): number | undefined {
   if (envelope.kind === 'input') return senderOfInput(envelope.input);
-  if (envelope.kind === 'start') return envelope.info.parent?.runNo ?? senderOfInput(envelope.inputs[0]);
+  if (envelope.kind === 'start') return senderOfStart(envelope.info, envelope.inputs);
   const noted = envelope.kind === 'note' ? envelope.entry : undefined;
-  if (noted?.kind === 'started') return noted.info.parent?.runNo;
+  if (noted?.kind === 'started') return senderOfStart(noted.info, []);
   return noted?.kind === 'received' ? senderOfInput(noted.inputs[0]) : undefined;
+}
+
+function senderOfStart(info: StartInfo, inputs: readonly Input[]): number | undefined {
+  return info.continuedFromRunId === undefined ? (info.parent?.runNo ?? senderOfInput(inputs[0])) : undefined;
 }
 
 function senderOfInput(input: Input | undefined): number | undefined {

@@ -126,7 +126,7 @@ export class Pool {
       } catch (error) {
         if (ending.unserved) {
           await realPause(START_AGAIN_MS);
-          continue;
+          if (!this.#closed) continue;
         }
         const { mode, runNo } = marker.read();
         marker.idle();

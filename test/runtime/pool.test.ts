@@ -6,6 +6,7 @@ import { systemClock } from '../../runtime/clock.js';
 import { withDefaults } from '../../runtime/limits.js';
 import { Pool, ThreadDiedError } from '../../runtime/pool.js';
 import { info } from '../support/journal.js';
+import { eventually } from '../support/runtime.js';
 import { rejection } from '../support/store-rows.js';
 import { FailingStarts } from '../support/threads.js';
 
@@ -110,6 +111,24 @@ describe('pool', () => {
     expect(told.map(({ message }) => message)).to.deep.equal(
       Array(2).fill('A workflow thread ended, another takes its place: this one does not start'),
     );
+  });
+
+  it('closed while no thread can be started: the batch is refused, and no thread is started after that', async () => {
+    const pool = await open();
+    await run(pool, 0, start(1));
+    const threads = new FailingStarts(Number.POSITIVE_INFINITY);
+    try {
+      await rejection(run(pool, 0, block(1)));
+      const refused = rejection(run(pool, 0, start(2)));
+      await eventually(() => told.length >= 2);
+      await pool.close();
+      expect(await refused).to.be.instanceOf(ThreadDiedError);
+      const { failed } = threads;
+      for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+      expect(threads.failed).to.equal(failed);
+    } finally {
+      threads.restore();
+    }
   });
 
   it('a slot: is served by one thread, which keeps what it holds; another slot by another', async () => {
