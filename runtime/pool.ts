@@ -5,17 +5,12 @@
  *
  * Owns: starting and ending threads, which thread serves which slot, the watch over turns that do not end (D7).
  * Does not own: what is in a batch (thread.ts), what the thread does with it (worker.ts).
- *
- * Known about Node.js 20: a thread that is ended at the instant at which it enters a vm context can take the process along
- * ("Assertion failed: (contextify_context) != nullptr"). Seen twice, in one seed of the simulation, which ends threads at random; 9,000 ends
- * on purpose, in the middle of endless turns and of bare loops that enter a context, did not show it. Nothing acknowledged
- * is lost by it.
  */
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { type Clock, realPause } from './clock.js';
 import type { Limits } from './limits.js';
-import { ThreadStarts } from './thread-start.js';
+import { ThreadEnds } from './thread-ends.js';
 import { MARKER_BYTES, type ThreadMode, TurnMarker } from './turn-marker.js';
 import type { WorkerData, WorkerTask } from './worker.js';
 
@@ -43,7 +38,7 @@ const LOOKS_PER_LIMIT = 8;
 
 export class Pool {
   readonly #piscina: Piscina<WorkerTask, unknown>;
-  readonly #starts: ThreadStarts;
+  readonly #ends: ThreadEnds;
   readonly #markers: TurnMarker[];
   readonly #watches: Watch[];
   /** What threads are started with from now on. */
@@ -87,7 +82,7 @@ export class Pool {
       },
       loadBalancer: (task, workers) => this.#pick(slotOf(task), workers),
     });
-    this.#starts = new ThreadStarts(this.#piscina);
+    this.#ends = new ThreadEnds(this.#piscina);
     // A thread that dies between two tasks is replaced by piscina; the next batch finds the new one (`continues`).
     this.#piscina.on('error', (cause: Error) =>
       onError(new Error(`A workflow thread ended, another takes its place: ${cause.message}`, { cause })),
@@ -164,8 +159,7 @@ export class Pool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const watch of this.#watches) watch.close();
-    await this.#starts.over();
-    await this.#piscina.destroy();
+    await this.#ends.close();
   }
 
   #pick<W extends { id: number; currentUsage: number }>(slot: number, workers: W[]): W | null {

@@ -15,7 +15,7 @@ import type { Failure } from '../../codec/failure.js';
 import { decodePayload } from '../../codec/payload.js';
 import { bundleActivities } from '../bundle-activities.js';
 import type { Limits } from '../limits.js';
-import { ThreadStarts } from '../thread-start.js';
+import { ThreadEnds } from '../thread-ends.js';
 import type { ActivityExecutor } from './attempt.js';
 import type { Context } from './context.js';
 import type { ActivityAnswer, ActivityMessage, ActivityTask } from './worker.js';
@@ -31,13 +31,13 @@ export async function activityPool(activitiesPath: string, limits: Limits): Prom
     recordTiming: false,
     workerData,
   });
-  const starts = new ThreadStarts(piscina);
+  const ends = new ThreadEnds(piscina);
   piscina.on('error', () => undefined);
   const types = (await piscina.run({ kind: 'types' })) as string[];
   return {
     types,
     run: (type, args, context) => runTask(piscina, type, args, context),
-    close: () => starts.over().then(() => piscina.destroy()),
+    close: () => ends.close(),
   };
 }
 

@@ -4,7 +4,7 @@
  * Owns: noticing every worker thread that begins from now on. Does not own: what the runtime makes of its end.
  *
  * Threads that are still starting are left alone: Node.js 20 does not survive it when one is ended while it links its modules
- * (runtime/thread-start.ts). Those that are to fail at their start do so by themselves.
+ * (runtime/thread-ends.ts). Those that are to fail at their start do so by themselves.
  */
 import { createRequire } from 'node:module';
 import type { Worker } from 'node:worker_threads';
