@@ -15,6 +15,7 @@ import { growth } from './growth.js';
 import { hot } from './hot.js';
 import { longrun } from './longrun.js';
 import { machine } from './machine.js';
+import { many } from './many.js';
 import { FULL, QUICK } from './measure.js';
 import { memory } from './memory.js';
 import { overload } from './overload.js';
@@ -33,6 +34,7 @@ const WORKLOADS: readonly Workload[] = [
   update,
   query,
   hot,
+  many,
   workflow,
   recovery,
   memory,

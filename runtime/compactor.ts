@@ -26,8 +26,11 @@ const SLICE_RUNS = 256;
 /** A chunk of history is at most about as large as a slice, and smaller than the journal may become. */
 const CHUNKS_PER_JOURNAL = 64;
 const TRIM_VALUES = 1_024;
-/** A run that the store lacks some of stays in memory, so as many bytes of journal as that stand for one run at least. */
-const BYTES_PER_RUN = 1_024;
+/**
+ * A run that the store lacks some of stays in memory, about 1.8 KiB, so as many bytes of journal as this stand for one run at least.
+ * More would have runs written again for every few messages where many take turns.
+ */
+const BYTES_PER_RUN = 256;
 /** With so many times what begins a compaction it lets nobody go before it. */
 const HURRIED_LOAD = 2;
 /** Fewer runs than this begin no compaction, however small the journal may be. */
