@@ -150,9 +150,12 @@ class WriteBehindStore implements Store {
   }
 
   async #close(): Promise<void> {
-    await this.#flushing;
-    this.#drainIfDue();
-    await this.#draining;
+    // What waited for room is appended when a layer has gone, and is a layer then.
+    do {
+      await this.#flushing;
+      this.#drainIfDue();
+      await this.#draining;
+    } while (this.#flushing !== undefined || this.#draining !== undefined);
     const kept = this.#pendingRows() === 0;
     this.#options.redo?.close();
     // What could not be written is in the redo files, and the next open() finds it there.

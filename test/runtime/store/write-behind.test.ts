@@ -247,6 +247,19 @@ describe('redo files', () => {
     await again.close();
   });
 
+  it('redo: closed while writes wait for room -> they are done first', async () => {
+    const folder = newFolder();
+    const store = await open(folder, 'flush');
+    const writes = Array.from({ length: 60 }, (_, i) =>
+      store.write([put(numbered('n', i), noise(1_000_000, i))]),
+    );
+    await store.close();
+    await Promise.all(writes);
+    const again = await open(folder, 'flush');
+    expect(keys(again)).to.have.length(60);
+    await again.close();
+  });
+
   it('redo: files of stores of format 3 -> are read', () => {
     const folder = newFolder();
     const redo = new RedoFiles(folder, 0);
