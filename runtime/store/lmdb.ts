@@ -2,8 +2,8 @@
  * The store on disk. The only file that imports lmdb.
  *
  * Owns: opening a folder as a store, the queue of writes, and everything that has to be known about lmdb-js.
- * Does not own: the folder's shape (folder.ts), its lock (lock.ts), the header check (data-file.ts), durability other
- * than 'flush' (write-behind.ts).
+ * Does not own: the folder's shape (folder.ts), its lock (lock.ts), the header check (data-file.ts), what is acknowledged before
+ * the data file has it (write-behind.ts; with all durabilities, but for 'flush' with a bound on the size).
  *
  *      write() -> queue -> [ group: all that is queued ] -> room? -> one LMDB transaction -> fdatasync -> resolve
  *                   ^                                                      |
@@ -113,7 +113,7 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
     }
     const store = await openStore(folder, lock, options);
     lock.announce();
-    return await withDurability(folder, store, options.durability);
+    return await withDurability(folder, store, options);
   } catch (error) {
     await lock.release();
     throw isNoSpace(error)
@@ -227,16 +227,24 @@ function unreadable(folder: string, error: unknown): Error {
 }
 
 /** Takes over what an earlier opening left in redo files, whatever the durability is now, and adds the layers asked for. */
-async function withDurability(folder: string, store: LmdbStore, durability: Durability): Promise<Store> {
+async function withDurability(
+  folder: string,
+  store: LmdbStore,
+  { durability, mapBytesMax }: LmdbStoreOptions,
+): Promise<Store> {
+  // A write to a store with a bound is refused by itself, or has its place: so the data file has it first.
+  const isBounded = durability === 'flush' && mapBytesMax !== undefined;
   try {
     let applied = store.generation();
     for (const { generation, ops } of readRedo(folder, applied)) {
       await store.commit([...ops, noteGeneration(generation)]);
       applied = generation;
     }
-    if (durability !== 'commit') removeRedo(folder);
-    if (durability === 'flush') return store;
-    const redo = durability === 'commit' ? new RedoFiles(folder, applied) : undefined;
+    if (durability === 'memory' || isBounded) removeRedo(folder);
+    if (isBounded) return store;
+    const redo = durability === 'memory' ? undefined : new RedoFiles(folder, applied, durability === 'flush');
+    // Flushing a file does not flush its name.
+    if (redo?.flushes) await syncFolder(folder);
     return writeBehind(store, { path: folder, redo, noteGeneration, removeRedo: () => removeRedo(folder) });
   } catch (error) {
     await store.close();

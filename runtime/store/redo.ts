@@ -4,29 +4,51 @@
  * Owns: redo.0 and redo.1, their bytes, and what a restart makes of them. Does not own: when the data file is written
  * (write-behind.ts), or the data file (lmdb.ts).
  *
- * Writes are appended without fdatasync: they are then in the hands of the operating system, which outlives the
- * process. Generations take turns in the two files: while one generation is being written to the data file, the next
- * gathers in the other file. The data file says, in the same transaction, which generation it took over last.
+ * Writes are appended with fdatasync (durability 'flush'), or without ('commit'): they are then in the hands of the operating
+ * system, which outlives the process. Generations take turns in the two files: while one generation is being written to the
+ * data file, the next gathers in the other file. The data file says, in the same transaction, which generation it took over last.
  *
- *      file       "SBREDO1\n"  generation f64  predecessor's bytes f64   frame  frame  frame ...
- *      frame      length u32   crc32 u32   operations
+ *      file       "SBREDO2\n"  generation f64  predecessor's bytes f64   frame  frame  frame ...   what was there before
+ *      frame      length u32   crc32 u32, begun with the generation   operations
  *      operation  kind u8 (1 put, 0 remove)  key length u16  value length u32  key  value
  *
  * A restart applies the generation after the one that the data file has, then the next, and stops at the first frame
- * that is not whole. After kill -9 all frames are whole but perhaps the last, which was never acknowledged. After
- * loss of power some may be missing: what is kept is the oldest part, without gaps, because a generation is only
+ * that is not whole and of its generation. All frames are whole but perhaps the last, which was never acknowledged; with 'commit'
+ * some may be missing after loss of power. What is kept then is the oldest part, without gaps, because a generation is only
  * applied when its predecessor is whole (D1 in the sense of durability 'commit').
+ *
+ * A file that is flushed is not cut when the data file has what is in it, but written over: fdatasync of bytes that were there
+ * before takes 0.09 ms where that of a file that grew takes 0.17. So frames of an earlier generation lie behind the newest one,
+ * and are told from it by their checksums. The header needs no flush of its own: the first frame's is of the same file.
  */
-import { closeSync, constants, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  write,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { REDO_FILES } from './folder.js';
+import { isNoSpace } from './no-space.js';
 import type { WriteOp } from './store.js';
 
-const MAGIC = Buffer.from('SBREDO1\n', 'latin1');
+const MAGIC = Buffer.from('SBREDO2\n', 'latin1');
+/** Its checksums do not begin with the generation. Stores up to format 3 have it. */
+const MAGIC_1 = Buffer.from('SBREDO1\n', 'latin1');
 const FILE_HEADER_BYTES = 24;
 const FRAME_HEADER_BYTES = 8;
 const OP_HEADER_BYTES = 7;
+/** A flushed file is made longer by so much at a time, with zeros. */
+const EXTENT = Buffer.alloc(1024 * 1024);
+/** So long it may stay; what a large generation took beyond it is given back. */
+const KEPT_BYTES = 8 * 1024 * 1024;
 
 /** The operations of one write, packed once: these bytes go to the redo file, and what is kept in memory points into them. */
 export interface Frame {
@@ -76,13 +98,18 @@ function unpackOps(frame: Buffer): WriteOp[] {
 
 /** The redo files of an open store. */
 export class RedoFiles {
+  /** A write is flushed before it is acknowledged. */
+  readonly flushes: boolean;
   readonly #files: [number, number];
+  /** Of each file, so many bytes were there before. */
+  readonly #lengths: [number, number] = [0, 0];
   #generation: number;
   #bytes = 0;
 
   /** @param applied the generation that the data file has; appending begins with the next one. */
-  constructor(folder: string, applied: number) {
+  constructor(folder: string, applied: number, flushes = false) {
     const [even, odd] = REDO_FILES;
+    this.flushes = flushes;
     this.#files = [openEmpty(path.join(folder, even)), openEmpty(path.join(folder, odd))];
     this.#generation = applied;
     this.advance();
@@ -93,37 +120,90 @@ export class RedoFiles {
     return this.#generation;
   }
 
-  /** Begins the next generation in the other file, which must have been cleared. Throws as append() does. */
+  /**
+   * Begins the next generation in the other file, of which the data file must have what is in it. Not while flushAll() is under way.
+   * Throws as append() does.
+   */
   advance(): void {
     const next = this.#generation + 1;
     const header = Buffer.alloc(FILE_HEADER_BYTES);
     header.set(MAGIC);
     header.writeDoubleLE(next, 8);
     header.writeDoubleLE(this.#bytes, 16);
-    appendAt(this.#fileOf(next), 0, header);
+    appendAt(this.#files[next % 2]!, 0, header);
     this.#generation = next;
     this.#bytes = FILE_HEADER_BYTES;
   }
 
   /** Appends a frame. Throws the system's error, ENOSPC for one, and then leaves the file as it was. */
-  append({ bytes }: Frame): void {
-    bytes.writeUInt32LE(crc32(bytes.subarray(FRAME_HEADER_BYTES)), 4);
-    appendAt(this.#fileOf(this.#generation), this.#bytes, bytes);
+  append(frame: Frame): void {
+    const bytes = this.#sealed(frame);
+    appendAt(this.#files[this.#generation % 2]!, this.#bytes, bytes);
     this.#bytes += bytes.length;
+  }
+
+  /** Appends frames, one call at a time, and resolves when the disk has them. Rejects as append() throws: then no restart finds any. */
+  async flushAll(frames: readonly Frame[]): Promise<void> {
+    const file = this.#files[this.#generation % 2]!;
+    const parts = frames.map((frame) => this.#sealed(frame));
+    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    const end = this.#bytes + bytes.length;
+    try {
+      await this.#lengthen(end);
+      await writeAll(file, this.#bytes, bytes);
+      await flush(file);
+    } catch (error) {
+      ftruncateSync(file, this.#bytes);
+      this.#lengths[this.#generation % 2] = this.#bytes;
+      throw error;
+    }
+    this.#bytes = end;
   }
 
   /** Forgets the generation before the one that gathers: the data file has it. */
   clearPrevious(): void {
-    ftruncateSync(this.#fileOf(this.#generation - 1), 0);
+    const at = (this.#generation + 1) % 2;
+    if (!this.flushes) ftruncateSync(this.#files[at]!, 0);
+    else if (this.#lengths[at]! > KEPT_BYTES) {
+      ftruncateSync(this.#files[at]!, KEPT_BYTES);
+      this.#lengths[at] = KEPT_BYTES;
+    }
   }
 
   close(): void {
     for (const file of this.#files) closeSync(file);
   }
 
-  #fileOf(generation: number): number {
-    return this.#files[generation % 2 === 0 ? 0 : 1];
+  #sealed({ bytes }: Frame): Buffer {
+    bytes.writeUInt32LE(checksum(bytes, this.#generation), 4);
+    return bytes;
   }
+
+  /** Puts zeros where the file ends, so that what comes next does not make it longer. Where there is no room for them, it does. */
+  async #lengthen(end: number): Promise<void> {
+    const at = this.#generation % 2;
+    try {
+      while (end > this.#lengths[at]!) {
+        const length = Math.max(this.#lengths[at]!, this.#bytes);
+        await writeAll(this.#files[at]!, length, EXTENT);
+        this.#lengths[at] = length + EXTENT.length;
+      }
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+    }
+  }
+}
+
+const flush = promisify(fdatasync);
+const writeSome = promisify(write);
+
+async function writeAll(file: number, position: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; )
+    done += (await writeSome(file, bytes, done, bytes.length - done, position + done)).bytesWritten;
+}
+
+function checksum(frame: Buffer, generation: number): number {
+  return crc32(frame.subarray(FRAME_HEADER_BYTES), generation >>> 0);
 }
 
 function appendAt(file: number, position: number, bytes: Buffer): void {
@@ -148,7 +228,8 @@ export function readRedo(folder: string, applied: number): { generation: number;
   const first = files.find((file) => file.generation === applied + 1);
   if (first === undefined) return [];
   const second = files.find(
-    (file) => file.generation === applied + 2 && file.predecessorBytes === first.wholeBytes,
+    // There may be more than counted: of a write that was refused because it could not be flushed.
+    (file) => file.generation === applied + 2 && file.predecessorBytes <= first.wholeBytes,
   );
   return second === undefined ? [first] : [first, second];
 }
@@ -160,7 +241,7 @@ export function removeRedo(folder: string): void {
 interface RedoFile {
   generation: number;
   predecessorBytes: number;
-  /** Bytes up to the first frame that is not whole. */
+  /** Bytes up to the first frame that is not whole, or of another generation. */
   wholeBytes: number;
   ops: WriteOp[];
 }
@@ -173,27 +254,31 @@ function parseFile(file: string): RedoFile | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  if (bytes.length < FILE_HEADER_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  if (bytes.length < FILE_HEADER_BYTES) return undefined;
+  const magic = bytes.subarray(0, MAGIC.length);
+  if (!magic.equals(MAGIC) && !magic.equals(MAGIC_1)) return undefined;
+  const generation = bytes.readDoubleLE(8);
+  const seed = magic.equals(MAGIC) ? generation : 0;
   const ops: WriteOp[] = [];
   let offset = FILE_HEADER_BYTES;
   for (;;) {
-    const frame = wholeFrame(bytes, offset);
+    const frame = wholeFrame(bytes, offset, seed);
     if (frame === undefined) break;
     for (const op of unpackOps(frame)) ops.push(op);
     offset += frame.length;
   }
   return {
-    generation: bytes.readDoubleLE(8),
+    generation,
     predecessorBytes: bytes.readDoubleLE(16),
     wholeBytes: offset,
     ops,
   };
 }
 
-function wholeFrame(bytes: Buffer, offset: number): Buffer | undefined {
+function wholeFrame(bytes: Buffer, offset: number, seed: number): Buffer | undefined {
   if (offset + FRAME_HEADER_BYTES > bytes.length) return undefined;
   const length = bytes.readUInt32LE(offset);
   if (length < FRAME_HEADER_BYTES || offset + length > bytes.length) return undefined;
   const frame = bytes.subarray(offset, offset + length);
-  return crc32(frame.subarray(FRAME_HEADER_BYTES)) === frame.readUInt32LE(4) ? frame : undefined;
+  return checksum(frame, seed) === frame.readUInt32LE(4) ? frame : undefined;
 }

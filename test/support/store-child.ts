@@ -21,7 +21,12 @@ const say = (value: unknown): void => {
   writeSync(1, `${JSON.stringify(value)}\n`);
 };
 const open = (): Promise<Store> =>
-  openLmdbStore({ path: folder, durability: durability as Durability, format: FORMAT_VERSION });
+  openLmdbStore({
+    path: folder,
+    durability: durability as Durability,
+    format: FORMAT_VERSION,
+    ...(argument === 'bounded' && { mapBytesMax: 2 ** 30 }),
+  });
 const named = (error: unknown): { error: string; message: string; pid: unknown } => {
   const { name, message, pid } = error as Error & { pid?: number };
   return { error: name, message, pid };
@@ -106,11 +111,6 @@ const modes: Record<string, () => Promise<void>> = {
       );
       if (stored > 1000) throw new Error('the disk does not get full');
     }
-    const together = await Promise.allSettled([
-      store.write([put('small', 'x')]),
-      store.write([put('large', noise(2_000_000, 3))]),
-    ]);
-    say({ together: together.map(({ status }) => status) });
     rmSync(argument);
     await retried(store, [put('after-room', value)]);
     await retried(

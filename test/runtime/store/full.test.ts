@@ -174,7 +174,6 @@ describe('store full', () => {
       for (const failure of failures) {
         expect(failure).to.include({ error: 'StoreFullError', retryable: true, visible: false });
       }
-      if (durability === 'flush') expect(said).to.deep.include({ together: ['fulfilled', 'rejected'] });
       const { stored, rows, after } = said.at(-1) as { stored: number; rows: number; after: string[] };
       expect(rows).to.equal(2 * stored - 5);
       expect(after).to.deep.equal(['after-removal', 'after-room']);

@@ -60,8 +60,18 @@ describe('store durability', () => {
     }
   });
 
-  it('store: flush -> fdatasync of the pages, then the header through O_DSYNC, then the acknowledgement', async function () {
+  it('store: flush -> the redo file has the write, fdatasync of it, then the acknowledgement', async function () {
     const trace = traced('flush') ?? this.skip();
+    const redo = trace.findIndex((line) => /^pwrite64\(\d+<.*redo\.[01]>.* = 20\d\d\d$/.test(line));
+    const sync = trace.findIndex((line) => /^fdatasync\(\d+<.*redo\.[01]>\) = 0/.test(line));
+    const acknowledged = trace.findIndex((line) => /^write\(1<.*"\\"ack\\"\\n"/.test(line));
+    expect(redo, trace.join('\n')).to.be.at.least(0);
+    expect(sync).to.be.greaterThan(redo);
+    expect(acknowledged).to.be.greaterThan(sync);
+  });
+
+  it('store: flush, without redo files -> fdatasync of the pages, then the header through O_DSYNC, then the acknowledgement', async function () {
+    const trace = traced('flush', 'bounded') ?? this.skip();
     const at = (pattern: RegExp) => trace.findIndex((line) => pattern.test(line));
     const pages = at(/^p?write(v|64)\(\d+<.*data\.mdb>/);
     const sync = at(/^fdatasync\(\d+<.*data\.mdb>\) = 0/);
@@ -128,7 +138,7 @@ describe('store durability', () => {
   let openings: string[] = [];
 
   /** System calls of a child from "begin" to "ack", in the order they returned; undefined where there is no strace. */
-  function traced(durability: Durability): string[] | undefined {
+  function traced(durability: Durability, bounded?: 'bounded'): string[] | undefined {
     const file = path.join(newFolder(), 'trace');
     const calls = 'trace=openat,writev,pwritev,pwrite64,fdatasync,fsync,msync,write';
     const args = [
@@ -145,6 +155,7 @@ describe('store durability', () => {
       'trace',
       newFolder(),
       durability,
+      ...(bounded ? [bounded] : []),
     ];
     const { status } = spawnSync('strace', args, { stdio: 'ignore' });
     if (status !== 0) {

@@ -1,5 +1,6 @@
-import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { expect } from 'chai';
 import { FORMAT_VERSION } from '../../../codec/version.js';
 import { StoreFailedError, StoreFullError } from '../../../runtime/store/errors.js';
@@ -202,6 +203,76 @@ describe('redo files', () => {
     expect(found(folder, 0)).to.deep.equal([]);
   });
 
+  it('redo: flushed, what an earlier generation left behind the newest frame -> not found, wherever the file is cut', async () => {
+    const folder = newFolder();
+    const redo = new RedoFiles(folder, 0, true);
+    // Of the same length, so that old frames begin where new ones end.
+    await redo.flushAll(['a', 'b', 'c'].map((key) => frame(put(key))));
+    redo.advance();
+    await redo.flushAll([frame(put('d'))]);
+    redo.clearPrevious();
+    redo.advance();
+    await redo.flushAll([frame(put('e'))]);
+    redo.close();
+    expect(found(folder, 0)).to.deep.equal([]);
+    expect(found(folder, 1)).to.deep.equal([
+      [2, ['d']],
+      [3, ['e']],
+    ]);
+    const file = path.join(folder, 'redo.1');
+    const whole = readFileSync(file);
+    for (let cut = 24 + 17; cut > 24; cut -= 1) {
+      writeFileSync(file, Buffer.concat([whole.subarray(0, cut), Buffer.alloc(100)]));
+      const found3 = found(folder, 2)[0]?.[1];
+      expect(found3).to.deep.equal(cut === 24 + 17 ? ['e'] : []);
+    }
+  });
+
+  it('redo: a row written while a layer is on its way to the data file -> is there after a crash', async () => {
+    const folder = newFolder();
+    const store = await open(folder, 'flush');
+    // Far more than a layer, one after the other, so that layers change while appends are under way.
+    const writes: Promise<void>[] = [];
+    for (let i = 0; i < 400; i += 1) {
+      writes.push(store.write([put(numbered('n', i), noise(20_000, i))]));
+      if (i % 3 === 0) await turns(1);
+    }
+    await Promise.all(writes);
+    // As a crash leaves it: what is acknowledged, and nothing that close() does.
+    const copy = newFolder();
+    cpSync(folder, copy, { recursive: true, filter: (name) => !/lock\.mdb|owner\.json/.test(name) });
+    await store.close();
+    const again = await open(copy, 'flush');
+    expect(keys(again)).to.have.length(400);
+    await again.close();
+  });
+
+  it('redo: closed while writes wait for room -> they are done first', async () => {
+    const folder = newFolder();
+    const store = await open(folder, 'flush');
+    const writes = Array.from({ length: 60 }, (_, i) =>
+      store.write([put(numbered('n', i), noise(1_000_000, i))]),
+    );
+    await store.close();
+    await Promise.all(writes);
+    const again = await open(folder, 'flush');
+    expect(keys(again)).to.have.length(60);
+    await again.close();
+  });
+
+  it('redo: files of stores of format 3 -> are read', () => {
+    const folder = newFolder();
+    const redo = new RedoFiles(folder, 0);
+    redo.append(frame(put('a')));
+    redo.close();
+    const file = path.join(folder, 'redo.1');
+    const before = readFileSync(file);
+    before.write('SBREDO1\n', 0, 'latin1');
+    before.writeUInt32LE(crc32(before.subarray(24 + 8)), 24 + 4);
+    writeFileSync(file, before);
+    expect(found(folder, 0)).to.deep.equal([[1, ['a']]]);
+  });
+
   it('redo: a write of many operations and sizes -> unpacked as it was packed', () => {
     const ops = [
       put('k', noise(300, 1)),
@@ -225,7 +296,7 @@ describe('redo files', () => {
   for (const durability of ['flush', 'commit', 'memory'] as const) {
     it(`redo: files left by a crash, opened with ${durability} -> their writes are in the store, once and for all`, async () => {
       const folder = newFolder();
-      const first = await open(folder, 'flush');
+      const first = await open(folder, 'memory');
       await first.write([put('a', 'old'), put('b', 'old'), put('z')]);
       await first.close();
       const redo = new RedoFiles(folder, 0);
