@@ -9,7 +9,7 @@
  * A crash in between repeats work: the record's `through` says what is already there, and chunks beyond it do not count.
  * Does not own: what is in a record (run.ts).
  */
-import { keys, readNumber, startOf } from '../codec/keys.js';
+import { keys, startOf } from '../codec/keys.js';
 import { packRunRecord } from '../codec/packed/run-record.js';
 import { packActivityRecord, packOutboxItem, packUpdateOutcome } from '../codec/run-record.js';
 import type { Committer } from './committer.js';
@@ -25,7 +25,8 @@ const SLICE_BYTES = 256 * 1024;
 const SLICE_RUNS = 256;
 /** A chunk of history is at most about as large as a slice, and smaller than the journal may become. */
 const CHUNKS_PER_JOURNAL = 64;
-const TRIM_VALUES = 1_024;
+/** One write of the trim. Its removals are looked up and packed in one go, about 2 us each. */
+const TRIM_ROWS = 128;
 /**
  * A run that the store lacks some of stays in memory, about 1.8 KiB, so as many bytes of journal as this stand for one run at least.
  * More would have runs written again for every few messages where many take turns.
@@ -51,6 +52,8 @@ export class Compactor {
   #bytesLeft = 0;
   #running: Promise<void> | undefined;
   #finishing = false;
+  /** Where the journal begins at the earliest. To read from its very beginning would meet all that was removed and that the data file still has. */
+  #journalFrom: Uint8Array = startOf('j');
 
   constructor(parts: {
     store: Store;
@@ -214,17 +217,17 @@ export class Compactor {
     }
   }
 
+  /** The newest value stays, so that the numbering goes on from it when the store is opened again. */
   async #trim(through: number): Promise<void> {
     for (;;) {
       const ops: WriteOp[] = [];
-      for (const [key] of this.#store.range(startOf('j'), keys.journal(through + 1), {
-        limit: TRIM_VALUES,
-      })) {
-        if (readNumber(key, 0) < through) ops.push({ kind: 'remove', key });
+      for (const [key] of this.#store.range(this.#journalFrom, keys.journal(through), { limit: TRIM_ROWS })) {
+        ops.push({ kind: 'remove', key });
       }
-      // The newest stays, so that the numbering goes on from it when the store is opened again.
-      if (ops.length === 0) return;
+      const last = ops.at(-1);
+      if (last === undefined) return;
       await this.#store.write(ops);
+      this.#journalFrom = last.key;
     }
   }
 }

@@ -38,7 +38,7 @@
  *   - A path with a dot in its last part is taken for a file: hence noSubdir.
  *   - Its notices about failed commits go to stderr, from C and by console.error, and cannot be turned off.
  *   - It puts its message about a page that could not be written into 100 bytes, which may be too few; then the process may be
- *     aborted (seen with Node.js 26 and injected faults). Nothing acknowledged is lost by it. It takes a disk that
+ *     aborted (seen with injected faults). Nothing acknowledged is lost by it. It takes a disk that
  *     fails: one that is full refuses to extend the file, which comes before (#extend).
  */
 import { existsSync } from 'node:fs';

@@ -25,7 +25,6 @@
  * when the disk is full new writes are refused at once, except those that remove rows, which is how room is made.
  * With redo files, what waits takes room on the disk twice until it is in the data file: once in each.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreClosedError, StoreFailedError, StoreFullError } from './errors.js';
 import { isNoSpace } from './no-space.js';
 import { type Page, type PageRequest, pagedRange } from './pages.js';
@@ -53,7 +52,12 @@ const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 const PENDING_ROWS_MAX = 32 * 1024;
 /** With so much in it a layer is worth a transaction when redo files are flushed. More rows would keep the event loop for long. */
 const LAYER_BYTES_LEAST = 1024 * 1024;
-const LAYER_ROWS_LEAST = 2_048;
+const LAYER_ROWS_LEAST = 512;
+/**
+ * From here on a write goes to the data file at once when redo files are flushed: to write so much twice costs more than the second
+ * flush of a transaction, and whoever writes it should feel how long the disk takes.
+ */
+const DIRECT_BYTES_LEAST = 64 * 1024;
 /** How often a full disk is tried again. */
 const RETRY_MS = 100;
 
@@ -95,6 +99,7 @@ class WriteBehindStore implements Store {
   #waiting: Waiting[] = [];
   /** For the redo file, and of these what is being flushed. */
   #appending: Waiting[] = [];
+  #flushingNow: Waiting[] = [];
   #appendingRows = 0;
   #appendingBytes = 0;
   #flushing: Promise<void> | undefined;
@@ -102,6 +107,7 @@ class WriteBehindStore implements Store {
   #beforeAppend: (() => void) | undefined;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  #pausing: NodeJS.Timeout | undefined;
   #state: State = { kind: 'open' };
 
   constructor(backing: Backing, options: WriteBehindOptions) {
@@ -128,6 +134,10 @@ class WriteBehindStore implements Store {
       this.#checkOpen();
       checkOps(ops);
       this.#checkTakes(ops);
+      if (this.#isDirect(ops)) {
+        resolve(this.#backing.commit(ops));
+        return;
+      }
       const waiting = { frame: packFrame(ops), resolve, reject };
       if (this.#waiting.length > 0 || !this.#hasRoom(waiting.frame)) {
         this.#waiting.push(waiting);
@@ -150,6 +160,7 @@ class WriteBehindStore implements Store {
   }
 
   async #close(): Promise<void> {
+    this.#pausing?.ref();
     // What waited for room is appended when a layer has gone, and is a layer then.
     do {
       await this.#flushing;
@@ -172,6 +183,18 @@ class WriteBehindStore implements Store {
     const state = this.#state;
     if (state.kind === 'failed') throw state.error;
     if (state.kind === 'full' && !ops.some((op) => op.kind === 'remove')) throw state.error;
+  }
+
+  /** Not where a layer or the redo file has a row of it, or will have: writes of the same row take effect in call order. */
+  #isDirect(ops: readonly WriteOp[]): boolean {
+    if (!this.#options.redo?.flushes) return false;
+    const bytes = ops.reduce((sum, op) => sum + (op.kind === 'put' ? op.value.length : 0), 0);
+    if (bytes < DIRECT_BYTES_LEAST) return false;
+    const ahead = [...this.#waiting, ...this.#appending, ...this.#flushingNow].flatMap(
+      ({ frame }) => frame.ops,
+    );
+    const keysAhead = new Set(ahead.map(({ key }) => latin1(key)));
+    return !ops.some(({ key }) => keysAhead.has(latin1(key)) || this.#front.has(key) || this.#back?.has(key));
   }
 
   #pendingBytes(): number {
@@ -224,9 +247,11 @@ class WriteBehindStore implements Store {
       this.#beforeAppend?.();
       const group = this.#appending.splice(0);
       if (group.length === 0) break;
+      this.#flushingNow = group;
       if (!(await this.#append(redo, group)))
         // What did not fit together may fit in part.
         for (const waiting of group) await this.#append(redo, [waiting], 'last');
+      this.#flushingNow = [];
       this.#drainIfDue();
     }
     this.#flushing = undefined;
@@ -301,11 +326,18 @@ class WriteBehindStore implements Store {
       } catch (error) {
         this.#stumble(error);
         if (this.#closing !== undefined) break;
-        if (this.#state.kind === 'full') await sleep(RETRY_MS, undefined, { ref: false });
+        if (this.#state.kind === 'full') await this.#pause();
       }
     }
     // In the same breath as the last look at what is pending, or a write in between would start nobody.
     this.#draining = undefined;
+  }
+
+  /** An open store does not keep the process; one that is being closed does. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pausing = setTimeout(resolve, RETRY_MS).unref();
+    });
   }
 
   async #drainLayer(): Promise<void> {
@@ -353,6 +385,10 @@ class WriteBehindStore implements Store {
       .map((layer) => layer.page(request));
     return over.every((page) => page.rows.length === 0) ? under : mergePages(under, over, request);
   }
+}
+
+function latin1(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
 }
 
 function newLayer(): Layer {

@@ -124,14 +124,15 @@ const modes: Record<string, () => Promise<void>> = {
     await again.close();
   },
 
-  /** Writes until a write fails, then once more, and says what is there. For faults that strace puts in. */
+  /** Writes rows of as many bytes as the argument says until a write fails, then once more, and says what is there. For faults that strace puts in. */
   async fail() {
     process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));
     const store = await open();
     let acknowledged = 0;
-    const write = () => store.write([put(numbered('n', acknowledged), noise(20_000, acknowledged))]);
+    const write = () =>
+      store.write([put(numbered('n', acknowledged), noise(Number(argument), acknowledged))]);
     const results: string[] = [];
-    while (acknowledged < 100 && results.length < 2) {
+    while (acknowledged < 1_000 && results.length < 2) {
       await write().then(
         () => {
           acknowledged += 1;
