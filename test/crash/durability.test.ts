@@ -96,7 +96,9 @@ function between(trace: string[], kind: string): string[] {
 /** The file descriptor of a write is one whose writes return when the disk has them. */
 function isFlushed(trace: string[], written: string): boolean {
   const fd = /^pwrite64\((\d+<[^>]*>)/.exec(written)?.[1];
-  return trace.some((line) => line.startsWith('openat(') && line.includes('O_DSYNC') && line.endsWith(` = ${fd}`));
+  return trace.some(
+    (line) => line.startsWith('openat(') && line.includes('O_DSYNC') && line.endsWith(` = ${fd}`),
+  );
 }
 
 function hasAcknowledgements(file: string): boolean {

@@ -1,10 +1,20 @@
-import { appendFileSync, cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { FORMAT_VERSION } from '../../../codec/version.js';
 import { StoreFailedError, StoreFullError } from '../../../runtime/store/errors.js';
 import { FaultPlan, faultyStore } from '../../../runtime/store/faulty.js';
+import { REDO_FILES } from '../../../runtime/store/folder.js';
 import { openLmdbStore } from '../../../runtime/store/lmdb.js';
 import { openMemoryStore } from '../../../runtime/store/memory.js';
 import { type Page, type PageRequest, takePage } from '../../../runtime/store/pages.js';
@@ -143,6 +153,77 @@ describe('write behind', () => {
   });
 });
 
+/** As a crash leaves it: what is acknowledged, and nothing that close() does. */
+function copyOf(folder: string, copy: string): string {
+  cpSync(folder, copy, { recursive: true, filter: (name) => !/lock\.mdb|owner\.json/.test(name) });
+  return copy;
+}
+
+const open = (folder: string, durability: Durability) =>
+  openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
+
+describe('large writes', () => {
+  const newFolder = temporaryFolders();
+
+  it('store: a write of 64 KiB (flush) -> the data file has it at once, no redo file does', async () => {
+    const folder = newFolder();
+    const store = await open(folder, 'flush');
+    await store.write([put('small')]);
+    await store.write([put('large', noise(64 * 1024, 1)), put('with it')]);
+    const copy = copyOf(folder, newFolder());
+    await store.close();
+    for (const name of ['redo.0', 'redo.1']) rmSync(path.join(copy, name));
+    const again = await open(copy, 'flush');
+    expect(keys(again)).to.deep.equal(['large', 'with it']);
+    await again.close();
+  });
+
+  it('store: small and large writes of the same rows, awaited or not -> the last one wins, also after a crash', async function () {
+    this.timeout(60_000);
+    const op = fc.record({ key: fc.constantFrom('a', 'b', 'c'), kind: fc.constantFrom('put', 'remove') });
+    const write = fc.record({
+      ops: fc.array(op, { minLength: 1, maxLength: 4 }),
+      isLarge: fc.boolean(),
+      after: fc.constantFrom('nothing', 'a turn', 'all of them'),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(write, { minLength: 1, maxLength: 30 }), async (writes) => {
+        const folder = newFolder();
+        const store = await open(folder, 'flush');
+        const model = new Map<string, string>();
+        const under: Promise<void>[] = [];
+        for (const [i, { ops, isLarge, after }] of writes.entries()) {
+          const all = ops.map(({ key, kind }) => (kind === 'put' ? put(key, `${key}${i}`) : remove(key)));
+          for (const { key, kind } of ops) {
+            if (kind === 'put') model.set(key, `${key}${i}`);
+            else model.delete(key);
+          }
+          // What makes it large is a row of its own.
+          under.push(store.write(isLarge ? [...all, put(numbered('large', i), noise(70_000, i))] : all));
+          if (after === 'a turn') await turns(1);
+          if (after === 'all of them') await Promise.all(under);
+        }
+        await Promise.all(under);
+        const isRight = (opened: Store) => {
+          const found = keys(opened, 'a', 'd').map((key) => [key, read(opened, key)]);
+          expect(found).to.deep.equal([...model].sort());
+          const large = writes.filter(({ isLarge }) => isLarge).length;
+          expect(keys(opened, 'large', 'm')).to.have.length(large);
+        };
+        isRight(store);
+        const copy = copyOf(folder, newFolder());
+        await store.close();
+        for (const each of [folder, copy]) {
+          const again = await open(each, 'flush');
+          isRight(again);
+          await again.close();
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
 describe('redo files', () => {
   const newFolder = temporaryFolders();
   const frame = (...ops: WriteOp[]) => packFrame(ops);
@@ -228,6 +309,65 @@ describe('redo files', () => {
     }
   });
 
+  it('redo: power lost in the middle of a flush -> all that was flushed before is found, then a beginning of the rest', async function () {
+    this.timeout(60_000);
+    const group = fc.record({
+      sizes: fc.array(fc.integer({ min: 0, max: 3_000 }), { minLength: 1, maxLength: 6 }),
+      // The second time in a row there is nothing to leave behind.
+      advances: fc.constantFrom(0, 1, 2),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(group, { minLength: 1, maxLength: 12 }),
+        fc.infiniteStream(fc.boolean()),
+        async (groups, sectorArrives) => {
+          const folder = newFolder();
+          const redo = new RedoFiles(folder, 0, true);
+          let flushed: string[] = [];
+          let applied = 0;
+          let number = 0;
+          for (const { sizes, advances } of groups) {
+            const hasFrames = flushed.some((key) => key.startsWith(`${redo.generation}:`));
+            if (advances > 0 && hasFrames && redo.generation - applied === 2) {
+              // The data file has the generation before: it is not looked for any more.
+              applied += 1;
+              redo.clearPrevious();
+              flushed = flushed.filter((key) => Number(key.split(':')[0]) > applied);
+            }
+            for (let i = 0; i < advances; i += 1) redo.advance();
+            const before = REDO_FILES.map((name) => readFileSync(path.join(folder, name)));
+            const written = sizes.map((size) => `${redo.generation}:${number++}:${size}`);
+            await redo.flushAll(written.map((key, i) => frame(put(key, noise(sizes[i]!, number)))));
+            // What a loss of power leaves: of the bytes that this flush wrote, some sectors and not others, in any order.
+            const torn = newFolder();
+            for (const [i, name] of REDO_FILES.entries()) {
+              const image = Buffer.from(readFileSync(path.join(folder, name)));
+              for (let at = 0; at < image.length && at < 64 * 1024; at += 512) {
+                if (sectorArrives.next().value) continue;
+                const old = Buffer.alloc(512);
+                old.set(before[i]!.subarray(at, at + 512));
+                old.copy(image, at, 0, Math.min(512, image.length - at));
+              }
+              writeFileSync(path.join(torn, name), image);
+            }
+            const keysIn = (where: string) =>
+              readRedo(where, applied).flatMap(({ ops }) =>
+                ops.map(({ key }) => Buffer.from(key).toString()),
+              );
+            const inTorn = keysIn(torn);
+            expect(inTorn.slice(0, flushed.length)).to.deep.equal(flushed);
+            const rest = inTorn.slice(flushed.length);
+            expect(rest).to.deep.equal(written.slice(0, rest.length));
+            flushed.push(...written);
+            expect(keysIn(folder)).to.deep.equal(flushed);
+          }
+          redo.close();
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
   it('redo: a row written while a layer is on its way to the data file -> is there after a crash', async () => {
     const folder = newFolder();
     const store = await open(folder, 'flush');
@@ -238,9 +378,7 @@ describe('redo files', () => {
       if (i % 3 === 0) await turns(1);
     }
     await Promise.all(writes);
-    // As a crash leaves it: what is acknowledged, and nothing that close() does.
-    const copy = newFolder();
-    cpSync(folder, copy, { recursive: true, filter: (name) => !/lock\.mdb|owner\.json/.test(name) });
+    const copy = copyOf(folder, newFolder());
     await store.close();
     const again = await open(copy, 'flush');
     expect(keys(again)).to.have.length(400);
@@ -289,9 +427,6 @@ describe('redo files', () => {
       ]);
     expect(plain(frame(...ops).ops)).to.deep.equal(plain(ops));
   });
-
-  const open = (folder: string, durability: Durability) =>
-    openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
 
   for (const durability of ['flush', 'commit', 'memory'] as const) {
     it(`redo: files left by a crash, opened with ${durability} -> their writes are in the store, once and for all`, async () => {
