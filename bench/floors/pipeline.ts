@@ -2,7 +2,7 @@
  * The floor of everything that is sent in bulk: the same bytes through the same threads and journal, and no workflow.
  *
  *   send -> queue --(thread idle)--> packed batch -> thread unpacks it and packs what the turns would have given
- *        <- told <- one LMDB value, flushed <- unpacked result
+ *        <- told <- one write, flushed <- unpacked result
  *
  * Owns: the batching loop of runtime/thread.ts reduced to what no runtime could leave out: while a thread is busy its
  * messages gather, and the commit of a batch overlaps with the next one.
