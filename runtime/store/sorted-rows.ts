@@ -50,6 +50,13 @@ export class SortedRows<V> {
     return this.#find(key).found;
   }
 
+  /** Whether a key begins with this byte. */
+  hasKind(byte: number): boolean {
+    const { chunk, index } = this.#find(Uint8Array.of(byte));
+    const first = this.#chunks[chunk]![index] ?? this.#chunks[chunk + 1]?.[0];
+    return first?.[0][0] === byte;
+  }
+
   /** Keeps the key and value as they are handed in: the caller gives up their bytes. */
   set(key: Uint8Array, value: V): void {
     const place = this.#find(key);

@@ -195,8 +195,13 @@ class WriteBehindStore implements Store {
     const ahead = [...this.#waiting, ...this.#appending, ...this.#flushingNow].flatMap(
       ({ frame }) => frame.ops,
     );
-    const keysAhead = new Set(ahead.map(({ key }) => latin1(key)));
-    return !ops.some(({ key }) => keysAhead.has(latin1(key)) || this.#front.has(key) || this.#back?.has(key));
+    const layers = this.#back === undefined ? [this.#front] : [this.#front, this.#back];
+    // Keys of one kind begin with one letter (codec/keys.ts). What is ahead is mostly of the journal, which what is large seldom touches.
+    const kinds = new Set(ops.map(({ key }) => key[0]!));
+    const aheadAlike = new Set(ahead.flatMap(({ key }) => (kinds.has(key[0]!) ? latin1(key) : [])));
+    const layersAlike = layers.filter((layer) => [...kinds].some((kind) => layer.hasKind(kind)));
+    if (aheadAlike.size + layersAlike.length === 0) return true;
+    return !ops.some(({ key }) => aheadAlike.has(latin1(key)) || layersAlike.some((layer) => layer.has(key)));
   }
 
   #pendingBytes(): number {

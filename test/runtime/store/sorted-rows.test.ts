@@ -31,6 +31,8 @@ describe('sorted rows', () => {
           const sorted = [...model].sort(([a], [b]) => (a < b ? -1 : 1));
           expect(Array.from(rows, ([k, value]) => [textOf(k), value])).to.deep.equal(sorted);
           expect(rows.size).to.equal(model.size);
+          for (const kind of ['\x00', 'a', 'b', 'c', '\xff'])
+            expect(rows.hasKind(kind.charCodeAt(0)), kind).to.equal(sorted.some(([k]) => k[0] === kind));
           expect(rows.bytes).to.equal(sorted.reduce((sum, [k]) => sum + k.length + 10, 0));
           const page = rows.page({
             from: bytes(from),
@@ -48,6 +50,14 @@ describe('sorted rows', () => {
       ),
       { numRuns: 200 },
     );
+  });
+
+  it('sorted rows: as many rows as fill a chunk, then one of another kind -> found', () => {
+    const rows = newRows();
+    for (let i = 0; i < 256; i += 1) rows.set(bytes(numbered('a', i)), i);
+    expect(rows.hasKind('b'.charCodeAt(0))).to.equal(false);
+    rows.set(bytes(numbered('b', 0)), 0);
+    expect(rows.hasKind('b'.charCodeAt(0))).to.equal(true);
   });
 
   for (const [order, place] of [
