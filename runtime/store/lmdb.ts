@@ -99,7 +99,7 @@ export interface LmdbStoreOptions {
 /**
  * Opens the store in a folder, or makes one.
  * Rejects with StoreLockedError, StoreFormatError, StoreUnreadableError or StoreMissingError, and then nothing that
- * was there has changed; with StoreFullError when there is no room to make a store or to take over redo files.
+ * was there has changed; with StoreFullError when there is no room to make a store, or none to take over redo files (with durability 'memory' and mapBytesMax).
  * A store of an older format, down to formatMin, is opened as it is, and has the newest number from then on: what is written into
  * it may be what those who know only the older one misread. To bring what is in it up to date is the caller's business.
  */
@@ -236,16 +236,27 @@ async function withDurability(
   const isBounded = durability === 'flush' && mapBytesMax !== undefined;
   try {
     let applied = store.generation();
-    for (const { generation, ops } of readRedo(folder, applied)) {
-      await store.commit([...ops, noteGeneration(generation)]);
-      applied = generation;
+    let left = readRedo(folder, applied);
+    if (durability === 'memory' || isBounded || !left.every(({ isCurrent }) => isCurrent)) {
+      for (const { generation, ops } of left) {
+        await store.commit([...ops, noteGeneration(generation)]);
+        applied = generation;
+      }
+      left = [];
     }
     if (durability === 'memory' || isBounded) removeRedo(folder);
     if (isBounded) return store;
-    const redo = durability === 'memory' ? undefined : new RedoFiles(folder, applied, durability === 'flush');
+    const flushes = durability === 'flush';
+    const redo = durability === 'memory' ? undefined : new RedoFiles(folder, applied, flushes, left);
     // Flushing a file does not flush its name.
-    if (redo?.flushes) await syncFolder(folder);
-    return writeBehind(store, { path: folder, redo, noteGeneration, removeRedo: () => removeRedo(folder) });
+    if (flushes) await syncFolder(folder);
+    return writeBehind(store, {
+      path: folder,
+      redo,
+      left,
+      noteGeneration,
+      removeRedo: () => removeRedo(folder),
+    });
   } catch (error) {
     await store.close();
     throw error;

@@ -12,8 +12,8 @@
  *      frame      length u32   crc32 u32, begun with the generation   operations
  *      operation  kind u8 (1 put, 0 remove)  key length u16  value length u32  key  value
  *
- * A restart applies the generation after the one that the data file has, then the next, and stops at the first frame
- * that is not whole and of its generation. All frames are whole but perhaps the last, which was never acknowledged; with 'commit'
+ * A restart takes the generation after the one that the data file has, then the next, up to the first frame
+ * that is not whole and of its generation, and goes on writing there. All frames are whole but perhaps the last, which was never acknowledged; with 'commit'
  * some may be missing after loss of power. What is kept then is the oldest part, without gaps, because a generation is only
  * applied when its predecessor is whole (D1 in the sense of durability 'commit').
  *
@@ -25,6 +25,7 @@ import {
   closeSync,
   constants,
   fdatasync,
+  fsyncSync,
   ftruncateSync,
   openSync,
   readFileSync,
@@ -114,14 +115,27 @@ export class RedoFiles {
   /** What the file begins with, until it is written: flushed with the first frames. */
   #header: Buffer | undefined;
 
-  /** @param applied the generation that the data file has; appending begins with the next one. */
-  constructor(folder: string, applied: number, flushes = false) {
+  /**
+   * @param applied the generation that the data file has
+   * @param left what readRedo() found of the generations after it. Appending goes on behind it, or begins with the next generation.
+   */
+  constructor(folder: string, applied: number, flushes = false, left: readonly LeftGeneration[] = []) {
     const [even, odd] = REDO_FILES;
     this.flushes = flushes;
-    const open = (name: string) => openEmpty(path.join(folder, name), flushes ? WRITE_FLUSHES : 0);
-    this.#files = [open(even), open(odd)];
-    this.#generation = applied;
-    this.advance();
+    const open = (name: string, at: number) => {
+      const file = openFile(path.join(folder, name), flushes ? WRITE_FLUSHES : 0);
+      const bytes = left.find(({ generation }) => generation % 2 === at)?.wholeBytes ?? 0;
+      // Whole frames may lie behind one that is not, and would count again once that is written over.
+      ftruncateSync(file, bytes);
+      if (flushes) fsyncSync(file);
+      this.#lengths[at] = bytes;
+      return file;
+    };
+    this.#files = [open(even, 0), open(odd, 1)];
+    const newest = left.at(-1);
+    this.#generation = newest?.generation ?? applied;
+    this.#bytes = newest?.wholeBytes ?? 0;
+    if (newest === undefined) this.advance();
   }
 
   /** The generation that gathers now. */
@@ -230,12 +244,23 @@ function appendAt(file: number, position: number, bytes: Buffer): void {
   }
 }
 
-function openEmpty(file: string, flags: number): number {
-  return openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | flags, 0o664);
+function openFile(file: string, flags: number): number {
+  return openSync(file, constants.O_RDWR | constants.O_CREAT | flags, 0o664);
 }
 
-/** What a restart has to apply: generations after `applied`, oldest first, each with its writes in order. */
-export function readRedo(folder: string, applied: number): { generation: number; ops: WriteOp[] }[] {
+/** A generation that the data file does not have. */
+export interface LeftGeneration {
+  generation: number;
+  /** Its writes, in order. */
+  ops: WriteOp[];
+  /** Bytes of its file up to the first frame that is not whole, or of another generation. */
+  wholeBytes: number;
+  /** RedoFiles can go on with it. Files of stores up to format 3 have to be applied first. */
+  isCurrent: boolean;
+}
+
+/** What a restart has to apply: generations after `applied`, oldest first. */
+export function readRedo(folder: string, applied: number): LeftGeneration[] {
   const files = REDO_FILES.map((name) => parseFile(path.join(folder, name))).filter(
     (file) => file !== undefined,
   );
@@ -252,12 +277,8 @@ export function removeRedo(folder: string): void {
   for (const name of REDO_FILES) rmSync(path.join(folder, name), { force: true });
 }
 
-interface RedoFile {
-  generation: number;
+interface RedoFile extends LeftGeneration {
   predecessorBytes: number;
-  /** Bytes up to the first frame that is not whole, or of another generation. */
-  wholeBytes: number;
-  ops: WriteOp[];
 }
 
 function parseFile(file: string): RedoFile | undefined {
@@ -285,6 +306,7 @@ function parseFile(file: string): RedoFile | undefined {
     generation,
     predecessorBytes: bytes.readDoubleLE(16),
     wholeBytes: offset,
+    isCurrent: magic.equals(MAGIC),
     ops,
   };
 }

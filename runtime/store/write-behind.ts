@@ -67,6 +67,8 @@ export interface WriteBehindOptions {
   path: string;
   /** Where writes survive loss of power ('flush') or kill -9 ('commit'), or undefined ('memory'). */
   redo: RedoFiles | undefined;
+  /** What the redo files have already and the data file does not, oldest first: two generations at most. */
+  left?: readonly { ops: readonly WriteOp[] }[];
   /** The operation that notes in the data file that it has a generation of the redo files. */
   noteGeneration: (generation: number) => WriteOp;
   /** Called when everything is in the data file, before that is closed. */
@@ -115,6 +117,12 @@ class WriteBehindStore implements Store {
   constructor(backing: Backing, options: WriteBehindOptions) {
     this.#backing = backing;
     this.#options = options;
+    for (const { ops } of options.left ?? []) {
+      if (this.#front.size > 0) this.#back = this.#front;
+      this.#front = newLayer();
+      this.#take(ops);
+    }
+    this.#drainIfDue();
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -242,8 +250,12 @@ class WriteBehindStore implements Store {
   }
 
   #apply({ frame, resolve }: Waiting): void {
-    for (const op of frame.ops) this.#front.set(op.key, op.kind === 'put' ? op.value : undefined);
+    this.#take(frame.ops);
     resolve();
+  }
+
+  #take(ops: readonly WriteOp[]): void {
+    for (const op of ops) this.#front.set(op.key, op.kind === 'put' ? op.value : undefined);
   }
 
   /** Appends what there is, as much at once as has gathered, until there is nothing left. Never rejects. */

@@ -124,6 +124,25 @@ const modes: Record<string, () => Promise<void>> = {
     await again.close();
   },
 
+  /** Fills a small disk and is killed. The argument is a file that takes up room. */
+  async full() {
+    writeFileSync(argument, noise(14_000_000, 1));
+    const store = await open();
+    let stored = 0;
+    for (let failures = 0; failures < 3; ) {
+      await store.write([put(numbered('n', stored), noise(50_000, stored))]).then(
+        () => {
+          stored += 1;
+        },
+        () => {
+          failures += 1;
+        },
+      );
+    }
+    say({ stored });
+    process.kill(process.pid, 'SIGKILL');
+  },
+
   /** Writes rows of as many bytes as the argument says until a write fails, then once more, and says what is there. For faults that strace puts in. */
   async fail() {
     process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));

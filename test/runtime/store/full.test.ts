@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import { FORMAT_VERSION } from '../../../codec/version.js';
@@ -8,7 +9,7 @@ import { openMemoryStore } from '../../../runtime/store/memory.js';
 import type { Durability, Store } from '../../../runtime/store/store.js';
 import { temporaryFolders } from '../../support/store-folder.js';
 import { children } from '../../support/store-process.js';
-import { keys, noise, numbered, put, read, rejection, remove } from '../../support/store-rows.js';
+import { bytes, keys, noise, numbered, put, read, rejection, remove } from '../../support/store-rows.js';
 
 const MIB = 1024 * 1024;
 
@@ -177,6 +178,28 @@ describe('store full', () => {
       const { stored, rows, after } = said.at(-1) as { stored: number; rows: number; after: string[] };
       expect(rows).to.equal(2 * stored - 5);
       expect(after).to.deep.equal(['after-removal', 'after-room']);
+    });
+
+    it(`store: killed with the disk full (${durability}) -> opens and answers all the same, and goes on when there is room`, async function () {
+      const disk = smallDisk('24m');
+      if (disk === undefined) {
+        console.log('        (skipped: this user may not mount a small disk)');
+        this.skip();
+      }
+      const [folder, ballast] = [path.join(disk, 'store'), path.join(disk, 'ballast')];
+      const child = start(['full', folder, durability, ballast]);
+      await child.ended;
+      const { stored } = child.said.at(-1) as { stored: number };
+      const store = await openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
+      const isWhole = (i: number) =>
+        Buffer.compare(store.get(bytes(numbered('n', i)))!, noise(50_000, i)) === 0;
+      expect(Array.from({ length: stored }, (_, i) => isWhole(i))).not.to.include(false);
+      rmSync(ballast);
+      await expectRoomSoon(store);
+      await store.close();
+      const again = await openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
+      expect(keys(again)).to.have.length(stored + 1);
+      await again.close();
     });
   }
 });
