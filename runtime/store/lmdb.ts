@@ -3,7 +3,7 @@
  *
  * Owns: opening a folder as a store, the queue of writes, and everything that has to be known about lmdb-js.
  * Does not own: the folder's shape (folder.ts), its lock (lock.ts), the header check (data-file.ts), what is acknowledged before
- * the data file has it (write-behind.ts; with all durabilities, but for 'flush' with a bound on the size).
+ * the data file has it (durability.ts, write-behind.ts).
  *
  *      write() -> queue -> [ group: all that is queued ] -> room? -> one LMDB transaction -> fdatasync -> resolve
  *                   ^                                                      |
@@ -46,6 +46,7 @@ import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm, statfs
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { checkDataFile } from './data-file.js';
+import { GENERATION_KEY, withDurability } from './durability.js';
 import {
   StoreClosedError,
   StoreError,
@@ -61,7 +62,6 @@ import { type LmdbStats, pagesFor, usedPages } from './lmdb-pages.js';
 import { type FolderLock, lockFolder } from './lock.js';
 import { isInputOutput, isNoSpace } from './no-space.js';
 import { type Page, type PageRequest, pagedRange, takePage } from './pages.js';
-import { RedoFiles, readRedo, removeRedo } from './redo.js';
 import {
   boundFor,
   checkBounds,
@@ -76,7 +76,7 @@ import {
   type StoreStats,
   type WriteOp,
 } from './store.js';
-import { type Backing, writeBehind } from './write-behind.js';
+import type { Backing } from './write-behind.js';
 
 export interface LmdbStoreOptions {
   /** Folder of the store. Created, parents too, when absent. */
@@ -125,7 +125,6 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
 type Database = RootDatabase<Uint8Array, Uint8Array>;
 
 const FORMAT_KEY = Buffer.concat([RESERVED_PREFIX, Buffer.from('format')]);
-const GENERATION_KEY = Buffer.concat([RESERVED_PREFIX, Buffer.from('redo')]);
 /**
  * Address space set aside at once, so that the map is seldom moved while the store grows. Costs no memory. A map that is moved
  * leaves the old one behind, and the pages in both count twice in the resident set.
@@ -224,47 +223,6 @@ function unreadable(folder: string, error: unknown): Error {
   return new StoreUnreadableError(folder, `the system says: ${(error as Error).message}`, advice, {
     cause: error,
   });
-}
-
-/** Takes over what an earlier opening left in redo files, whatever the durability is now, and adds the layers asked for. */
-async function withDurability(
-  folder: string,
-  store: LmdbStore,
-  { durability, mapBytesMax }: LmdbStoreOptions,
-): Promise<Store> {
-  // A write to a store with a bound is refused by itself, or has its place: so the data file has it first.
-  const isBounded = durability === 'flush' && mapBytesMax !== undefined;
-  try {
-    let applied = store.generation();
-    let left = readRedo(folder, applied);
-    if (durability === 'memory' || isBounded || !left.every(({ isCurrent }) => isCurrent)) {
-      for (const { generation, ops } of left) {
-        await store.commit([...ops, noteGeneration(generation)]);
-        applied = generation;
-      }
-      left = [];
-    }
-    if (durability === 'memory' || isBounded) removeRedo(folder);
-    if (isBounded) return store;
-    const flushes = durability === 'flush';
-    const redo = durability === 'memory' ? undefined : new RedoFiles(folder, applied, flushes, left);
-    // Flushing a file does not flush its name.
-    if (flushes) await syncFolder(folder);
-    return writeBehind(store, {
-      path: folder,
-      redo,
-      left,
-      noteGeneration,
-      removeRedo: () => removeRedo(folder),
-    });
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
-function noteGeneration(generation: number): WriteOp {
-  return { kind: 'put', key: GENERATION_KEY, value: Buffer.from(String(generation)) };
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -399,9 +399,10 @@ class WriteBehindStore implements Store {
   #readPage(request: PageRequest): Page {
     this.#checkOpen();
     const under = this.#backing.readPage(request);
+    const asFar = asFarAs(under.cutAt, request);
     const over = [this.#back, this.#front]
       .filter((layer) => layer !== undefined)
-      .map((layer) => layer.page(request));
+      .map((layer) => layer.page(asFar));
     return over.every((page) => page.rows.length === 0) ? under : mergePages(under, over, request);
   }
 }
@@ -422,6 +423,14 @@ function laidOver(under: Layer, over: Layer): Layer {
   const both = newLayer();
   for (const layer of [under, over]) for (const [key, value] of layer) both.set(key, value);
   return both;
+}
+
+/** The request, up to and with the key that the page under it was cut at: rows beyond that wait for the next page. */
+function asFarAs(cutAt: Uint8Array | undefined, request: PageRequest): PageRequest {
+  if (cutAt === undefined) return request;
+  if (request.reverse) return { ...request, from: cutAt, fromExcluded: false };
+  // The least key behind it.
+  return { ...request, to: Buffer.concat([cutAt, Uint8Array.of(0)]) };
 }
 
 /** One page out of several for the same request, later ones over earlier ones, as far as all of them reach. */
