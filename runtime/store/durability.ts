@@ -25,6 +25,7 @@ export async function withDurability(
 ): Promise<Store> {
   // A write to a store with a bound is refused by itself, or has its place: so the data file has it first.
   const isBounded = durability === 'flush' && mapBytesMax !== undefined;
+  let redo: RedoFiles | undefined;
   try {
     let applied = store.generation();
     let left = readRedo(folder, applied);
@@ -38,7 +39,7 @@ export async function withDurability(
     if (durability === 'memory' || isBounded) removeRedo(folder);
     if (isBounded) return store;
     const flushes = durability === 'flush';
-    const redo = durability === 'memory' ? undefined : new RedoFiles(folder, applied, flushes, left);
+    if (durability !== 'memory') redo = new RedoFiles(folder, applied, flushes, left);
     // Flushing a file does not flush its name.
     if (flushes) await syncFolder(folder);
     return writeBehind(store, {
@@ -49,6 +50,7 @@ export async function withDurability(
       removeRedo: () => removeRedo(folder),
     });
   } catch (error) {
+    redo?.close();
     await store.close();
     throw error;
   }

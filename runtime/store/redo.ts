@@ -25,6 +25,8 @@ import {
   closeSync,
   constants,
   fdatasync,
+  fdatasyncSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -122,16 +124,23 @@ export class RedoFiles {
   constructor(folder: string, applied: number, flushes = false, left: readonly LeftGeneration[] = []) {
     const [even, odd] = REDO_FILES;
     this.flushes = flushes;
-    const open = (name: string, at: number) => {
-      const file = openFile(path.join(folder, name), flushes ? WRITE_FLUSHES : 0);
-      const bytes = left.find(({ generation }) => generation % 2 === at)?.wholeBytes ?? 0;
-      // Whole frames may lie behind one that is not, and would count again once that is written over.
-      ftruncateSync(file, bytes);
-      if (flushes) fsyncSync(file);
-      this.#lengths[at] = bytes;
-      return file;
-    };
-    this.#files = [open(even, 0), open(odd, 1)];
+    const wholeBytes = (at: number) => left.find(({ generation }) => generation % 2 === at)?.wholeBytes ?? 0;
+    const open = (name: string) => openFile(path.join(folder, name), flushes ? WRITE_FLUSHES : 0);
+    this.#files = openBoth(
+      () => open(even),
+      () => open(odd),
+    );
+    try {
+      for (const at of [0, 1] as const) {
+        // Whole frames may lie behind one that is not, and would count again once that is written over.
+        ftruncateSync(this.#files[at], wholeBytes(at));
+        if (flushes) fsyncSync(this.#files[at]);
+        this.#lengths[at] = wholeBytes(at);
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
     const newest = left.at(-1);
     this.#generation = newest?.generation ?? applied;
     this.#bytes = newest?.wholeBytes ?? 0;
@@ -143,9 +152,14 @@ export class RedoFiles {
     return this.#generation;
   }
 
+  /** Of its file. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /**
    * Begins the next generation in the other file, of which the data file must have what is in it. Not while flushAll() is under way.
-   * Does nothing where this one has no frame yet. Throws as append() does, where the file is not flushed.
+   * Does nothing where this one has no frame yet.
    */
   advance(): void {
     if (this.#header !== undefined) return;
@@ -154,38 +168,46 @@ export class RedoFiles {
     header.set(MAGIC);
     header.writeDoubleLE(next, 8);
     header.writeDoubleLE(this.#bytes, 16);
-    if (this.flushes) this.#header = header;
-    else appendAt(this.#files[next % 2]!, 0, header);
+    this.#header = header;
     this.#generation = next;
     this.#bytes = FILE_HEADER_BYTES;
   }
 
   /** Appends a frame. Throws the system's error, ENOSPC for one, and then leaves the file as it was. */
   append(frame: Frame): void {
-    const bytes = this.#sealed(frame);
-    appendAt(this.#files[this.#generation % 2]!, this.#bytes, bytes);
-    this.#bytes += bytes.length;
+    const { start, bytes } = this.#next([frame]);
+    const file = this.#files[this.#generation % 2]!;
+    try {
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(file, bytes, done, bytes.length - done, start + done);
+    } catch (error) {
+      ftruncateSync(file, start);
+      throw error;
+    }
+    this.#appended(start + bytes.length);
   }
 
   /** Appends frames, one call at a time, and resolves when the disk has them. Rejects as append() throws: then no restart finds any. */
   async flushAll(frames: readonly Frame[]): Promise<void> {
-    const file = this.#files[this.#generation % 2]!;
-    const parts = frames.map((frame) => this.#sealed(frame));
-    if (this.#header !== undefined) parts.unshift(this.#header);
-    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-    const start = this.#header === undefined ? this.#bytes : 0;
-    const end = start + bytes.length;
+    const at = this.#generation % 2;
+    const file = this.#files[at]!;
+    const { start, bytes } = this.#next(frames);
     try {
-      await this.#lengthen(end);
+      await this.#lengthen(start + bytes.length);
       await writeAll(file, start, bytes);
       if (!WRITE_FLUSHES) await flush(file);
     } catch (error) {
       ftruncateSync(file, this.#bytes);
-      this.#lengths[this.#generation % 2] = this.#bytes;
+      this.#lengths[at] = this.#bytes;
+      await flushLength(file);
       throw error;
     }
-    this.#header = undefined;
-    this.#bytes = end;
+    this.#appended(start + bytes.length);
+  }
+
+  /** Flushes what was only appended. */
+  sync(): void {
+    fdatasyncSync(this.#files[this.#generation % 2]!);
   }
 
   /** Forgets the generation before the one that gathers: the data file has it. */
@@ -202,9 +224,22 @@ export class RedoFiles {
     for (const file of this.#files) closeSync(file);
   }
 
-  #sealed({ bytes }: Frame): Buffer {
-    bytes.writeUInt32LE(checksum(bytes, this.#generation), 4);
-    return bytes;
+  /** What is to be written, and where: the header too, if it is not there yet. */
+  #next(frames: readonly Frame[]): { start: number; bytes: Buffer } {
+    const parts = frames.map(({ bytes }) => {
+      bytes.writeUInt32LE(checksum(bytes, this.#generation), 4);
+      return bytes;
+    });
+    if (this.#header !== undefined) parts.unshift(this.#header);
+    return {
+      start: this.#header === undefined ? this.#bytes : 0,
+      bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts),
+    };
+  }
+
+  #appended(end: number): void {
+    this.#header = undefined;
+    this.#bytes = end;
   }
 
   /** Puts zeros where the file ends, so that what comes next does not make it longer. Where there is no room for them, it does. */
@@ -223,6 +258,7 @@ export class RedoFiles {
 }
 
 const flush = promisify(fdatasync);
+const flushLength = promisify(fsync);
 const writeSome = promisify(write);
 
 async function writeAll(file: number, position: number, bytes: Uint8Array): Promise<void> {
@@ -234,12 +270,12 @@ function checksum(frame: Buffer, generation: number): number {
   return crc32(frame.subarray(FRAME_HEADER_BYTES), generation >>> 0);
 }
 
-function appendAt(file: number, position: number, bytes: Buffer): void {
+function openBoth(first: () => number, second: () => number): [number, number] {
+  const file = first();
   try {
-    for (let done = 0; done < bytes.length; )
-      done += writeSync(file, bytes, done, bytes.length - done, position + done);
+    return [file, second()];
   } catch (error) {
-    ftruncateSync(file, position);
+    closeSync(file);
     throw error;
   }
 }
@@ -267,10 +303,11 @@ export function readRedo(folder: string, applied: number): LeftGeneration[] {
   const first = files.find((file) => file.generation === applied + 1);
   if (first === undefined) return [];
   const second = files.find(
-    // There may be more than counted: of a write that was refused because it could not be flushed.
     (file) => file.generation === applied + 2 && file.predecessorBytes <= first.wholeBytes,
   );
-  return second === undefined ? [first] : [first, second];
+  if (second === undefined) return [first];
+  // There may be more than counted: of a write that was refused because it could not be flushed.
+  return [parseFile(first.file, second.predecessorBytes)!, second];
 }
 
 export function removeRedo(folder: string): void {
@@ -278,10 +315,11 @@ export function removeRedo(folder: string): void {
 }
 
 interface RedoFile extends LeftGeneration {
+  file: string;
   predecessorBytes: number;
 }
 
-function parseFile(file: string): RedoFile | undefined {
+function parseFile(file: string, bytesMax = Number.POSITIVE_INFINITY): RedoFile | undefined {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
@@ -298,11 +336,12 @@ function parseFile(file: string): RedoFile | undefined {
   let offset = FILE_HEADER_BYTES;
   for (;;) {
     const frame = wholeFrame(bytes, offset, seed);
-    if (frame === undefined) break;
+    if (frame === undefined || offset + frame.length > bytesMax) break;
     for (const op of unpackOps(frame)) ops.push(op);
     offset += frame.length;
   }
   return {
+    file,
     generation,
     predecessorBytes: bytes.readDoubleLE(16),
     wholeBytes: offset,

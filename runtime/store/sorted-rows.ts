@@ -62,10 +62,11 @@ export class SortedRows<V> {
     const place = this.#find(key);
     const chunk = this.#chunks[place.chunk]!;
     if (place.found) {
-      const [kept, before] = chunk[place.index]!;
+      const [, before] = chunk[place.index]!;
       this.#bytes += this.#sizeOf(value) - this.#sizeOf(before);
-      // A new entry, because the old one may be part of a page that somebody is still reading.
-      chunk[place.index] = [kept, value];
+      // A new entry, because the old one may be part of a page that somebody is still reading; and the new key, because the
+      // old one may be a view of what the old value was in.
+      chunk[place.index] = [key, value];
       return;
     }
     chunk.splice(place.index, 0, [key, value]);

@@ -52,7 +52,7 @@ export interface Backing extends Store {
 /** What may be lost, or must be done again at a restart, at most. One transaction of this size takes tens of ms. */
 const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 const PENDING_ROWS_MAX = 32 * 1024;
-/** With so much in it a layer is worth a transaction when redo files are flushed. More rows would keep the event loop for long. */
+/** With so much in it, or in its redo file, a layer is worth a transaction when redo files are flushed. More rows would keep the event loop for long. */
 const LAYER_BYTES_LEAST = 1024 * 1024;
 const LAYER_ROWS_LEAST = 512;
 /**
@@ -112,6 +112,8 @@ class WriteBehindStore implements Store {
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #pausing: NodeJS.Timeout | undefined;
+  /** A redo file could not grow: what is in the layers goes to the data file, and with the next generation into the other file. */
+  #redoIsFull = false;
   #state: State = { kind: 'open' };
 
   constructor(backing: Backing, options: WriteBehindOptions) {
@@ -178,10 +180,14 @@ class WriteBehindStore implements Store {
       await this.#draining;
     } while (this.#flushing !== undefined || this.#draining !== undefined);
     const kept = this.#pendingRows() === 0;
-    this.#options.redo?.close();
-    // What could not be written is in the redo files, and the next open() finds it there.
-    if (kept) this.#options.removeRedo();
-    await this.#backing.close();
+    this.#refuseWaiting(new StoreClosedError(this.#options.path));
+    try {
+      this.#options.redo?.close();
+      // What could not be written is in the redo files, and the next open() finds it there.
+      if (kept) this.#options.removeRedo();
+    } finally {
+      await this.#backing.close();
+    }
     if (!kept && this.#options.redo === undefined && this.#state.kind !== 'open') throw this.#state.error;
   }
 
@@ -203,13 +209,19 @@ class WriteBehindStore implements Store {
     const ahead = [...this.#waiting, ...this.#appending, ...this.#flushingNow].flatMap(
       ({ frame }) => frame.ops,
     );
-    const layers = this.#back === undefined ? [this.#front] : [this.#front, this.#back];
     // Keys of one kind begin with one letter (codec/keys.ts). What is ahead is mostly of the journal, which what is large seldom touches.
     const kinds = new Set(ops.map(({ key }) => key[0]!));
-    const aheadAlike = new Set(ahead.flatMap(({ key }) => (kinds.has(key[0]!) ? latin1(key) : [])));
-    const layersAlike = layers.filter((layer) => [...kinds].some((kind) => layer.hasKind(kind)));
-    if (aheadAlike.size + layersAlike.length === 0) return true;
-    return !ops.some(({ key }) => aheadAlike.has(latin1(key)) || layersAlike.some((layer) => layer.has(key)));
+    const alike = new Set(ahead.flatMap(({ key }) => (kinds.has(key[0]!) ? latin1(key) : [])));
+    return !(alike.size > 0 && ops.some(({ key }) => alike.has(latin1(key)))) && !this.#isInLayers(ops);
+  }
+
+  /** A layer has one of these rows. */
+  #isInLayers(ops: readonly WriteOp[]): boolean {
+    const kinds = new Set(ops.map(({ key }) => key[0]!));
+    const layers = [this.#front, this.#back].filter(
+      (layer) => layer !== undefined && [...kinds].some((kind) => layer.hasKind(kind)),
+    );
+    return layers.length > 0 && ops.some(({ key }) => layers.some((layer) => layer!.has(key)));
   }
 
   #pendingBytes(): number {
@@ -224,10 +236,9 @@ class WriteBehindStore implements Store {
   #hasRoom(frame: Frame): boolean {
     const rows = this.#pendingRows();
     if (rows === 0) return true;
-    return (
-      rows + frame.ops.length <= PENDING_ROWS_MAX &&
-      this.#pendingBytes() + frame.bytes.length <= PENDING_BYTES_MAX
-    );
+    // Rows that were written over take room in the redo file.
+    const bytes = Math.max(this.#pendingBytes(), this.#options.redo?.bytes ?? 0);
+    return rows + frame.ops.length <= PENDING_ROWS_MAX && bytes + frame.bytes.length <= PENDING_BYTES_MAX;
   }
 
   #accept(waiting: Waiting): void {
@@ -242,7 +253,7 @@ class WriteBehindStore implements Store {
     try {
       redo?.append(waiting.frame);
     } catch (error) {
-      waiting.reject(this.#named(error));
+      void this.#commitInstead(waiting, error);
       return;
     }
     this.#apply(waiting);
@@ -271,6 +282,7 @@ class WriteBehindStore implements Store {
         // What did not fit together may fit in part.
         for (const waiting of group) await this.#append(redo, [waiting], 'last');
       this.#flushingNow = [];
+      this.#acceptWaiting();
       this.#drainIfDue();
     }
     this.#flushing = undefined;
@@ -278,23 +290,39 @@ class WriteBehindStore implements Store {
 
   /** Whether it is settled what became of them. */
   async #append(redo: RedoFiles, group: Waiting[], attempt?: 'last'): Promise<boolean> {
-    let error: Error | undefined = this.#state.kind === 'failed' ? this.#state.error : undefined;
+    let failure: { cause: unknown } | undefined;
     try {
-      if (error === undefined) await redo.flushAll(group.map(({ frame }) => frame));
+      if (this.#state.kind === 'failed') throw this.#state.error;
+      const frames = group.map(({ frame }) => frame).filter(({ ops }) => ops.length > 0);
+      if (frames.length > 0) await redo.flushAll(frames);
     } catch (cause) {
-      const named = this.#named(cause);
-      if (named instanceof StoreFullError && group.length > 1 && attempt === undefined) return false;
+      const error = this.#named(cause);
+      if (error instanceof StoreFullError && group.length > 1 && attempt === undefined) return false;
       // Of a disk that did not flush it is not known any more what it has.
-      if (named instanceof StoreFailedError) this.#state = { kind: 'failed', error: named };
-      error = named;
+      if (error instanceof StoreFailedError) this.#state = { kind: 'failed', error };
+      failure = { cause };
     }
     for (const waiting of group) {
       this.#appendingRows -= waiting.frame.ops.length;
       this.#appendingBytes -= waiting.frame.bytes.length;
-      if (error === undefined) this.#apply(waiting);
-      else waiting.reject(error);
+      if (failure === undefined) this.#apply(waiting);
+      else await this.#commitInstead(waiting, failure.cause);
     }
     return true;
+  }
+
+  /** The redo file did not take a write. If only for want of room: the data file may have some inside. Never rejects. */
+  async #commitInstead({ frame, resolve, reject }: Waiting, cause: unknown): Promise<void> {
+    try {
+      if (!isNoSpace(cause)) throw cause;
+      this.#redoIsFull = true;
+      if (this.#isInLayers(frame.ops)) throw cause;
+      await this.#backing.commit(frame.ops);
+      resolve();
+    } catch (error) {
+      reject(this.#named(error));
+    }
+    this.#drainIfDue();
   }
 
   /** Does something while nothing is on its way to the redo file. */
@@ -317,6 +345,7 @@ class WriteBehindStore implements Store {
   }
 
   #acceptWaiting(): void {
+    if (this.#state.kind === 'failed') this.#refuseWaiting(this.#state.error);
     while (this.#waiting.length > 0 && this.#hasRoom(this.#waiting[0]!.frame))
       this.#accept(this.#waiting.shift()!);
   }
@@ -329,8 +358,9 @@ class WriteBehindStore implements Store {
   #isDue(): boolean {
     if (this.#state.kind === 'failed' || this.#front.size + (this.#back?.size ?? 0) === 0) return false;
     const canWait = this.#options.redo?.flushes && this.#closing === undefined && this.#waiting.length === 0;
-    if (!canWait || this.#back !== undefined || this.#state.kind === 'full') return true;
-    return this.#front.bytes >= LAYER_BYTES_LEAST || this.#front.size >= LAYER_ROWS_LEAST;
+    if (!canWait || this.#back !== undefined || this.#state.kind === 'full' || this.#redoIsFull) return true;
+    const bytes = Math.max(this.#front.bytes, this.#options.redo?.bytes ?? 0);
+    return bytes >= LAYER_BYTES_LEAST || this.#front.size >= LAYER_ROWS_LEAST;
   }
 
   /** Writes layers to the data file until none is due. Never rejects. */
@@ -340,7 +370,8 @@ class WriteBehindStore implements Store {
     while (this.#isDue()) {
       try {
         await this.#drainLayer();
-        this.#state = { kind: 'open' };
+        if (this.#state.kind === 'full') this.#state = { kind: 'open' };
+        this.#redoIsFull = false;
         this.#acceptWaiting();
       } catch (error) {
         this.#stumble(error);
@@ -372,6 +403,8 @@ class WriteBehindStore implements Store {
     // After a full disk the removals that came since go in the same transaction: they may be what makes it fit. They
     // stay in the front layer too, because to write a row again is harmless and the redo files are kept in step.
     const back = this.#back ?? newLayer();
+    // What the data file has of the front layer must not be more than a restart finds of it.
+    if (retried) redo?.sync();
     const rows = retried ? laidOver(back, this.#front) : back;
     const ops = Array.from(rows, ([key, value]) => toOp(key, value));
     if (redo !== undefined) ops.push(noteGeneration(redo.generation - 1));
@@ -383,10 +416,13 @@ class WriteBehindStore implements Store {
   /** The data file did not take a layer. The layer stays in memory; whoever waits for room is told. */
   #stumble(cause: unknown): void {
     const error = this.#named(cause);
-    this.#state = error instanceof StoreFullError ? { kind: 'full', error } : { kind: 'failed', error };
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { reject } of waiting) reject(error);
+    if (error instanceof StoreFailedError) this.#state = { kind: 'failed', error };
+    else if (this.#state.kind !== 'failed') this.#state = { kind: 'full', error };
+    this.#refuseWaiting(error);
+  }
+
+  #refuseWaiting(error: Error): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 
   #named(cause: unknown): StoreFullError | StoreFailedError {

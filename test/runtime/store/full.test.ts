@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import { FORMAT_VERSION } from '../../../codec/version.js';
@@ -180,6 +180,42 @@ describe('store full', () => {
       expect(after).to.deep.equal(['after-removal', 'after-room']);
     });
 
+    it(`store: others fill the disk (${durability}) -> opens, takes or refuses each write, and goes on when there is room`, async function () {
+      const disk = smallDisk('24m');
+      if (disk === undefined) {
+        console.log('        (skipped: this user may not mount a small disk)');
+        this.skip();
+      }
+      const folder = path.join(disk, 'store');
+      const open = () => openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
+      const before = await open();
+      await before.write(Array.from({ length: 80 }, (_, i) => put(numbered('n', i), noise(100_000, i))));
+      await before.write(Array.from({ length: 40 }, (_, i) => remove(numbered('n', i))));
+      await before.close();
+      const ballast = openSync(path.join(disk, 'ballast'), 'w');
+      expect(() => {
+        for (;;) writeSync(ballast, noise(4_096, 1));
+      }).to.throw('ENOSPC');
+      closeSync(ballast);
+      const store = await open();
+      const write = (i: number) =>
+        store.write([put(numbered('m', i), noise(100, i)), remove(numbered('n', i))]);
+      const refused: number[] = [];
+      for (let i = 40; i < 80; i += 1) {
+        const [result] = await Promise.allSettled([write(i)]);
+        if (result!.status === 'fulfilled') continue;
+        expect(result!.reason).to.be.instanceOf(StoreFullError);
+        refused.push(i);
+      }
+      expect(keys(store, 'm', 'n').length).to.equal(40 - refused.length);
+      rmSync(path.join(disk, 'ballast'));
+      for (const i of refused) await retried(() => write(i));
+      await store.close();
+      const again = await open();
+      expect([keys(again, 'm', 'n').length, keys(again, 'n', 'o').length]).to.deep.equal([40, 0]);
+      await again.close();
+    });
+
     it(`store: killed with the disk full (${durability}) -> opens and answers all the same, and goes on when there is room`, async function () {
       const disk = smallDisk('24m');
       if (disk === undefined) {
@@ -217,12 +253,14 @@ async function fillUntilRefused(store: Store): Promise<number> {
   }
 }
 
+const expectRoomSoon = (store: Store): Promise<void> => retried(() => store.write([put('later')]));
+
 /** A refused write is retried, as a caller would. */
-async function expectRoomSoon(store: Store): Promise<void> {
-  for (let attempt = 0; ; attempt += 1) {
-    const result = await Promise.allSettled([store.write([put('later')])]);
-    if (result[0]!.status === 'fulfilled') return;
-    if (attempt > 100) throw await rejection(store.write([put('later')]));
+async function retried(write: () => Promise<void>): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const [result] = await Promise.allSettled([write()]);
+    if (result!.status === 'fulfilled') return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+  return write();
 }

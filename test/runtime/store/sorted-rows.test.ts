@@ -52,6 +52,14 @@ describe('sorted rows', () => {
     );
   });
 
+  it('sorted rows: a row written over -> nothing of what it was is kept, the key neither', () => {
+    const rows = newRows();
+    const [first, second] = [bytes('k'), bytes('k')];
+    rows.set(first, 1);
+    rows.set(second, 2);
+    expect([...rows][0]![0]).to.equal(second);
+  });
+
   it('sorted rows: as many rows as fill a chunk, then one of another kind -> found', () => {
     const rows = newRows();
     for (let i = 0; i < 256; i += 1) rows.set(bytes(numbered('a', i)), i);

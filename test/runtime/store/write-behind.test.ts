@@ -1,9 +1,11 @@
 import {
   appendFileSync,
   cpSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -29,7 +31,7 @@ const turns = async (count: number): Promise<void> => {
 };
 
 /** Write-behind over a memory store that does as it is told. */
-function overFaulty(): { store: Store; inner: Store; plan: FaultPlan } {
+function overFaulty(redo?: RedoFiles): { store: Store; inner: Store; plan: FaultPlan } {
   const inner = openMemoryStore();
   const plan = new FaultPlan();
   const faulty = faultyStore(inner, plan);
@@ -48,10 +50,31 @@ function overFaulty(): { store: Store; inner: Store; plan: FaultPlan } {
   });
   const noteGeneration = (): WriteOp => put('generation');
   return {
-    store: writeBehind(backing, { path: 'here', redo: undefined, noteGeneration, removeRedo() {} }),
+    store: writeBehind(backing, { path: 'here', redo, noteGeneration, removeRedo() {} }),
     inner,
     plan,
   };
+}
+
+/** Redo files that fail as they are told, and say what they were asked. */
+function toldRedo(flushes: boolean): { redo: RedoFiles; asked: string[]; fail: { code?: string } } {
+  const asked: string[] = [];
+  const fail: { code?: string } = {};
+  const append = () => {
+    if (fail.code !== undefined) throw Object.assign(new Error(fail.code), { code: fail.code });
+  };
+  const redo = {
+    flushes,
+    generation: 1,
+    bytes: 0,
+    append,
+    flushAll: async () => append(),
+    advance: () => asked.push('advance'),
+    clearPrevious: () => asked.push('clear'),
+    sync: () => asked.push('sync'),
+    close: () => append(),
+  };
+  return { redo: redo as unknown as RedoFiles, asked, fail };
 }
 
 describe('write behind', () => {
@@ -150,6 +173,91 @@ describe('write behind', () => {
     expect(await rejection(store.write([put('b')]))).to.be.instanceOf(StoreFailedError);
     expect(read(store, 'a')).to.equal('a');
     expect(await rejection(store.close())).to.be.instanceOf(StoreFailedError);
+  });
+});
+
+describe('write behind flushed redo files that fail', () => {
+  /** More rows than may wait: the next write waits for room. */
+  const many = Array.from({ length: 33_000 }, (_, i) => put(numbered('n', i), ''));
+
+  it('store: flush fails while others wait for room -> all are refused, and close() ends', async () => {
+    const { redo, fail } = toldRedo(true);
+    const { store } = overFaulty(redo);
+    fail.code = 'EIO';
+    const writes = [store.write(many), store.write([put('a')])];
+    const errors = await Promise.all(writes.map(rejection));
+    for (const error of errors) expect(error).to.be.instanceOf(StoreFailedError);
+    delete fail.code;
+    await store.close();
+  });
+
+  it('store: no room in the redo file nor in the data file -> refused, those that wait for room too, and taken when there is room', async () => {
+    const { redo, fail } = toldRedo(true);
+    const { store, plan } = overFaulty(redo);
+    fail.code = 'ENOSPC';
+    plan.full = true;
+    const writes = [store.write(many), store.write([put('a')])];
+    for (const error of await Promise.all(writes.map(rejection)))
+      expect(error).to.be.instanceOf(StoreFullError);
+    delete fail.code;
+    plan.full = false;
+    await store.write([put('a')]);
+    expect(keys(store)).to.deep.equal(['a']);
+    await store.close();
+  });
+
+  it('store: no room in the redo file, but in the data file -> it takes the write', async () => {
+    const { redo, asked, fail } = toldRedo(true);
+    const { store, inner } = overFaulty(redo);
+    await store.write([put('a'), put('b')]);
+    fail.code = 'ENOSPC';
+    await store.write([put('c')]);
+    expect(keys(inner)).to.include('c');
+    // A row that a layer has cannot go by it. The layer goes to the data file now, and the next attempt to the other redo file.
+    expect(await rejection(store.write([remove('a')]))).to.be.instanceOf(StoreFullError);
+    await turns(20);
+    expect(asked).to.include('advance');
+    await store.write([remove('a')]);
+    expect(keys(store, 'a', 'd')).to.deep.equal(['b', 'c']);
+    delete fail.code;
+    await store.close();
+  });
+
+  it('store: flush fails while a layer is written to the data file -> no write is taken afterwards either', async () => {
+    const { redo, fail } = toldRedo(true);
+    const { store, plan } = overFaulty(redo);
+    plan.hold();
+    await store.write(Array.from({ length: 600 }, (_, i) => put(numbered('n', i))));
+    await turns(10);
+    fail.code = 'EIO';
+    expect(await rejection(store.write([put('a')]))).to.be.instanceOf(StoreFailedError);
+    delete fail.code;
+    plan.release();
+    await turns(20);
+    expect(await rejection(store.write([put('b')]))).to.be.instanceOf(StoreFailedError);
+    await store.close();
+  });
+
+  it('store: a layer tried again after a full disk -> what came since is flushed before it goes along', async () => {
+    const { redo, asked } = toldRedo(false);
+    const { store, plan } = overFaulty(redo);
+    plan.full = true;
+    await store.write([put('a')]);
+    await turns(10);
+    await store.write([remove('a'), put('b')]);
+    expect(asked).not.to.include('clear');
+    plan.full = false;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect(asked.slice(0, 3)).to.deep.equal(['advance', 'sync', 'clear']);
+    await store.close();
+  });
+
+  it('store: redo files that cannot be closed -> close() says so, and the data file is closed', async () => {
+    const { redo, fail } = toldRedo(true);
+    const { store, inner } = overFaulty(redo);
+    fail.code = 'EIO';
+    expect(await rejection(store.close())).to.be.instanceOf(Error);
+    expect(() => inner.stats()).to.throw();
   });
 });
 
@@ -459,6 +567,42 @@ describe('redo files', () => {
     const again = await open(folder, 'flush');
     expect(keys(again)).to.have.length(60);
     await again.close();
+  });
+
+  it('redo: one row written over and over -> the redo files stay small', async () => {
+    const folder = newFolder();
+    const store = await open(folder, 'flush');
+    for (let i = 0; i < 600; i += 1) await store.write([put('a', noise(50_000, i))]);
+    for (const name of REDO_FILES) expect(statSync(path.join(folder, name)).size).to.be.below(9 * 2 ** 20);
+    await store.close();
+  });
+
+  it('redo: a frame behind what the next generation says was there -> was refused, and is not found', () => {
+    const [folder, other] = [newFolder(), newFolder()];
+    const redo = new RedoFiles(folder, 0);
+    redo.append(frame(put('a')));
+    redo.advance();
+    redo.append(frame(put('b')));
+    redo.close();
+    const refused = new RedoFiles(other, 0);
+    refused.append(frame(put('a')));
+    refused.append(frame(put('refused')));
+    refused.close();
+    cpSync(path.join(other, 'redo.1'), path.join(folder, 'redo.1'));
+    expect(found(folder, 0)).to.deep.equal([
+      [1, ['a']],
+      [2, ['b']],
+    ]);
+    expect(found(other, 0)).to.deep.equal([[1, ['a', 'refused']]]);
+  });
+
+  it('redo: the second file cannot be opened -> the first is closed again', function () {
+    if (process.platform !== 'linux') this.skip();
+    const folder = newFolder();
+    mkdirSync(path.join(folder, 'redo.1'));
+    const before = readdirSync('/proc/self/fd').length;
+    for (let i = 0; i < 5; i += 1) expect(() => new RedoFiles(folder, 0, true)).to.throw('EISDIR');
+    expect(readdirSync('/proc/self/fd').length).to.equal(before);
   });
 
   it('redo: files of stores of format 3 -> are read', () => {
