@@ -631,6 +631,7 @@ export class Thread {
 
   #discard(items: readonly Item[], error: Error): void {
     const { host } = this.#parts;
+    this.#forgetEnds(items);
     for (const item of items) {
       const { live, envelope } = item;
       const senderRunNo = senderOf(envelope);
@@ -639,6 +640,16 @@ export class Thread {
       this.#settle(item, { kind: 'error', error });
       host.lost(live, error);
     }
+  }
+
+  /** For the thread they are ended, also those that it knows of only because a turn of theirs failed, and that are not active. */
+  #forgetEnds(lost: readonly Item[]): void {
+    const isEnd = ({ live, envelope }: Item) =>
+      !live.active && envelope.kind === 'note' && ends(envelope.entry);
+    const drops = lost.filter(isEnd).map(({ live }) => this.#drop(live));
+    if (drops.length === 0) return;
+    this.#queue.unshift(drops);
+    this.#schedule();
   }
 
   /** Everything the thread held is gone. What it was doing when it died is the first suspect. */

@@ -134,6 +134,25 @@ describe('faulty store', () => {
       await refusal(query, RESOURCE_EXHAUSTED);
     });
 
+    it('the commit of a termination fails while a turn is failing: the run is open for what comes then (D4)', async () => {
+      const clock = new ManualClock();
+      const { test, plan } = await faulty({ clock });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 60_000);
+      await eventually(async () => (await handle.describe()).pendingTurn);
+      plan.next({ kind: 'full' });
+      await refusal(handle.terminate('lost'), RESOURCE_EXHAUSTED);
+      await handle.signal('add', 'after');
+      const { signaledRunId } = await test.client.signalWithStart('collector', {
+        workflowId: handle.workflowId,
+        signal: 'add',
+        signalArgs: ['too'],
+      });
+      expect(signaledRunId).to.equal((await handle.describe()).runId);
+      await handle.terminate('for good');
+      expect((await handle.describe()).status.name).to.equal('TERMINATED');
+    });
+
     it('the store stopped for good: calls are refused, queries answered, close() closes', async () => {
       const { test, plan } = await faulty();
       const handle = await test.start('collector', ['kept']);

@@ -9,7 +9,7 @@ import { openMemoryStore } from '../../../runtime/store/memory.js';
 import type { Durability, Store } from '../../../runtime/store/store.js';
 import { temporaryFolders } from '../../support/store-folder.js';
 import { children } from '../../support/store-process.js';
-import { bytes, keys, noise, numbered, put, read, rejection, remove } from '../../support/store-rows.js';
+import { bytes, keys, noise, numbered, put, read, remove } from '../../support/store-rows.js';
 
 const MIB = 1024 * 1024;
 
