@@ -35,6 +35,7 @@
  *     in reads, so after every failure a read is tried, and if that fails the store takes no more writes.
  *   - Starting one transaction after another, as its queue does, parks a libuv thread on each: hence one at a time.
  *   - It checks the free pages that it keeps in memory as a whole at every commit, so their number is kept small (FREE_PAGES).
+ *   - It may lose its way in its list of free pages, and gives up a transaction with which nothing is wrong: begin-again.ts.
  *   - A path with a dot in its last part is taken for a file: hence noSubdir.
  *   - Its notices about failed commits go to stderr, from C and by console.error, and cannot be turned off.
  *   - It puts its message about a page that could not be written into 100 bytes, which may be too few; then the process may be
@@ -45,6 +46,7 @@ import { existsSync } from 'node:fs';
 import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
+import { beginAgain } from './begin-again.js';
 import { checkDataFile } from './data-file.js';
 import { GENERATION_KEY, withDurability } from './durability.js';
 import {
@@ -403,16 +405,20 @@ class LmdbStore implements Backing {
     if (ops.length === 0) return undefined;
     try {
       await this.#makeRoom(group, ops);
-      await this.#database.batch(() => {
-        for (const op of ops) {
-          if (op.kind === 'put') this.#database.put(op.key, op.value);
-          else this.#database.remove(op.key);
-        }
-      });
+      await beginAgain(() => this.#batch(ops), reasonOf);
       return undefined;
     } catch (error) {
       return this.#explain(error, await reasonOf(error));
     }
+  }
+
+  #batch(ops: readonly WriteOp[]): Promise<unknown> {
+    return this.#database.batch(() => {
+      for (const op of ops) {
+        if (op.kind === 'put') this.#database.put(op.key, op.value);
+        else this.#database.remove(op.key);
+      }
+    });
   }
 
   /** Refuses what is over the bound, and keeps the file longer than LMDB needs it for this transaction. */
