@@ -139,11 +139,12 @@ const MAP_BYTES =
  * stay there from one transaction to the next. Options of lmdb-js that its documentation does not have.
  * Rows that are rewritten here and there leave many single free pages. By default (50,000 and 75,000) all of them are kept
  * and checked at each commit: 300,000 rows, 20 of them rewritten in a transaction beside a journal of 200 values, took 0.35 ms
- * a transaction (not flushed) at first and 5 ms after 10,000 of them, and the file had grown by half. With these it stays at 0.3 ms, and the
- * file at its length. The second must be the smaller one: a list between the two is neither added to nor read anew, and
+ * a transaction (not flushed) at first and 5 ms after 10,000 of them, and the file had grown by half. With these it stays at 0.2 ms. With
+ * 300 and 200 it took as long, but a transaction of some hundred rows might find too few pages when it ends and be given up (begin-again.ts).
+ * The second must be the smaller one: a list between the two is neither added to nor read anew, and
  * the file grows for as long as it lives (1,000 and 1,500 made it five times as long in 70,000 transactions).
  */
-const FREE_PAGES = { maxFreeSpaceToLoad: 300, maxFreeSpaceToRetain: 200 };
+const FREE_PAGES = { maxFreeSpaceToLoad: 10_000, maxFreeSpaceToRetain: 8_000 };
 
 function openDatabase(folder: string): Database {
   return open<Uint8Array, Uint8Array>({
@@ -405,7 +406,11 @@ class LmdbStore implements Backing {
     if (ops.length === 0) return undefined;
     try {
       await this.#makeRoom(group, ops);
-      await beginAgain(() => this.#batch(ops), reasonOf);
+      await beginAgain({
+        transaction: () => this.#batch(ops),
+        small: () => this.#batch([{ kind: 'put', key: FORMAT_KEY, value: this.#read(FORMAT_KEY)! }]),
+        reasonOf,
+      });
       return undefined;
     } catch (error) {
       return this.#explain(error, await reasonOf(error));
