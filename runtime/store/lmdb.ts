@@ -40,7 +40,7 @@
  *   - Its notices about failed commits go to stderr, from C and by console.error, and cannot be turned off.
  *   - It puts its message about a page that could not be written into 100 bytes, which may be too few; then the process may be
  *     aborted (seen with injected faults). Nothing acknowledged is lost by it. It takes a disk that
- *     fails: one that is full refuses to extend the file, which comes before (#extend).
+ *     fails, or a full one and free pages inside the file that LMDB does not use; else the file cannot be extended, which comes before (#extend).
  */
 import { existsSync } from 'node:fs';
 import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm, statfs } from 'node:fs/promises';

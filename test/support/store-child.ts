@@ -143,6 +143,21 @@ const modes: Record<string, () => Promise<void>> = {
     process.kill(process.pid, 'SIGKILL');
   },
 
+  /** Opens what `full` left, makes room, and goes on. */
+  async reopen() {
+    const store = await open();
+    const rows = keys(store, 'n', 'o');
+    const isDamaged = (key: string, i: number) =>
+      Buffer.compare(store.get(bytes(key)) ?? new Uint8Array(), noise(50_000, i)) !== 0;
+    say({ damaged: rows.filter(isDamaged), rows: rows.length });
+    rmSync(argument);
+    await retried(store, [put('after-room')]);
+    await store.close();
+    const again = await open();
+    say({ rows: keys(again, 'n', 'o').length, after: keys(again, 'after', 'b') });
+    await again.close();
+  },
+
   /** Writes rows of as many bytes as the argument says until a write fails, then once more, and says what is there. For faults that strace puts in. */
   async fail() {
     process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));
