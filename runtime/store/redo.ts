@@ -207,7 +207,7 @@ export class RedoFiles {
 
   /** Flushes what was only appended. */
   sync(): void {
-    fdatasyncSync(this.#files[this.#generation % 2]!);
+    if (!this.flushes) fdatasyncSync(this.#files[this.#generation % 2]!);
   }
 
   /** Forgets the generation before the one that gathers: the data file has it. */

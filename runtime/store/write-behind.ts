@@ -331,15 +331,11 @@ class WriteBehindStore implements Store {
       act();
       return Promise.resolve();
     }
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       this.#beforeAppend = () => {
         this.#beforeAppend = undefined;
-        try {
-          act();
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
+        act();
+        resolve();
       };
     });
   }
