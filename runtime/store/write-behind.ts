@@ -28,6 +28,7 @@
  * With redo files, what waits takes room on the disk twice until it is in the data file: once in each.
  */
 import { StoreClosedError, StoreFailedError, StoreFullError } from './errors.js';
+import { layeredPage } from './layered-page.js';
 import { isNoSpace } from './no-space.js';
 import { type Page, type PageRequest, pagedRange } from './pages.js';
 import { type Frame, packFrame, type RedoFiles } from './redo.js';
@@ -60,6 +61,11 @@ const LAYER_ROWS_LEAST = 512;
  * flush of a transaction, and whoever writes it should feel how long the disk takes.
  */
 const DIRECT_BYTES_LEAST = 64 * 1024;
+/**
+ * After so much that went to the data file at once a layer is written there too, however small it is: its removals make the room that the
+ * next large writes take, and without it the file grows instead, which costs every large write (signals of 50 KiB: a fifth).
+ */
+const DIRECT_BYTES_BEFORE_LAYER = 16 * 1024 * 1024;
 /** How often a full disk is tried again. */
 const RETRY_MS = 100;
 
@@ -110,6 +116,8 @@ class WriteBehindStore implements Store {
   /** To be done before the next append. */
   #beforeAppend: (() => void) | undefined;
   #draining: Promise<void> | undefined;
+  /** What went to the data file at once since the front layer began. */
+  #directBytes = 0;
   #closing: Promise<void> | undefined;
   #pausing: NodeJS.Timeout | undefined;
   /** A redo file could not grow: what is in the layers goes to the data file, and with the next generation into the other file. */
@@ -147,7 +155,9 @@ class WriteBehindStore implements Store {
       checkOps(ops);
       this.#checkTakes(ops);
       if (this.#isDirect(ops)) {
+        this.#directBytes += valueBytes(ops);
         resolve(this.#backing.commit(ops));
+        this.#drainIfDue();
         return;
       }
       const waiting = { frame: packFrame(ops), resolve, reject };
@@ -204,8 +214,7 @@ class WriteBehindStore implements Store {
   /** Not where a layer or the redo file has a row of it, or will have: writes of the same row take effect in call order. */
   #isDirect(ops: readonly WriteOp[]): boolean {
     if (!this.#options.redo?.flushes) return false;
-    const bytes = ops.reduce((sum, op) => sum + (op.kind === 'put' ? op.value.length : 0), 0);
-    if (bytes < DIRECT_BYTES_LEAST) return false;
+    if (valueBytes(ops) < DIRECT_BYTES_LEAST) return false;
     const ahead = [...this.#waiting, ...this.#appending, ...this.#flushingNow].flatMap(
       ({ frame }) => frame.ops,
     );
@@ -355,6 +364,7 @@ class WriteBehindStore implements Store {
     if (this.#state.kind === 'failed' || this.#front.size + (this.#back?.size ?? 0) === 0) return false;
     const canWait = this.#options.redo?.flushes && this.#closing === undefined && this.#waiting.length === 0;
     if (!canWait || this.#back !== undefined || this.#state.kind === 'full' || this.#redoIsFull) return true;
+    if (this.#directBytes >= DIRECT_BYTES_BEFORE_LAYER) return true;
     const bytes = Math.max(this.#front.bytes, this.#options.redo?.bytes ?? 0);
     return bytes >= LAYER_BYTES_LEAST || this.#front.size >= LAYER_ROWS_LEAST;
   }
@@ -392,6 +402,7 @@ class WriteBehindStore implements Store {
     if (this.#back === undefined) {
       await this.#betweenAppends(() => {
         redo?.advance();
+        this.#directBytes = 0;
         this.#back = this.#front;
         this.#front = newLayer();
       });
@@ -430,13 +441,13 @@ class WriteBehindStore implements Store {
 
   #readPage(request: PageRequest): Page {
     this.#checkOpen();
-    const under = this.#backing.readPage(request);
-    const asFar = asFarAs(under.cutAt, request);
-    const over = [this.#back, this.#front]
-      .filter((layer) => layer !== undefined)
-      .map((layer) => layer.page(asFar));
-    return over.every((page) => page.rows.length === 0) ? under : mergePages(under, over, request);
+    const layers = [this.#back, this.#front].filter((layer) => layer !== undefined);
+    return layeredPage(this.#backing.readPage(request), layers, request);
   }
+}
+
+function valueBytes(ops: readonly WriteOp[]): number {
+  return ops.reduce((sum, op) => sum + (op.kind === 'put' ? op.value.length : 0), 0);
 }
 
 function latin1(key: Uint8Array): string {
@@ -455,39 +466,4 @@ function laidOver(under: Layer, over: Layer): Layer {
   const both = newLayer();
   for (const layer of [under, over]) for (const [key, value] of layer) both.set(key, value);
   return both;
-}
-
-/** The request, up to and with the key that the page under it was cut at: rows beyond that wait for the next page. */
-function asFarAs(cutAt: Uint8Array | undefined, request: PageRequest): PageRequest {
-  if (cutAt === undefined) return request;
-  if (request.reverse) return { ...request, from: cutAt, fromExcluded: false };
-  // The least key behind it.
-  return { ...request, to: Buffer.concat([cutAt, Uint8Array.of(0)]) };
-}
-
-/** One page out of several for the same request, later ones over earlier ones, as far as all of them reach. */
-function mergePages(
-  under: Page,
-  over: Page<Uint8Array | undefined>[],
-  { reverse, rowsMax }: PageRequest,
-): Page {
-  const pages = [under, ...over];
-  const isBefore = (a: Uint8Array, b: Uint8Array) =>
-    (reverse ? Buffer.compare(b, a) : Buffer.compare(a, b)) < 0;
-  const cuts = pages.flatMap((page) => page.cutAt ?? []);
-  const cutAt = cuts.reduce<Uint8Array | undefined>(
-    (a, b) => (a === undefined || isBefore(b, a) ? b : a),
-    undefined,
-  );
-  const merged = newLayer();
-  for (const page of pages) {
-    for (const [key, value] of page.rows) {
-      if (cutAt === undefined || !isBefore(cutAt, key)) merged.set(key, value);
-    }
-  }
-  const rows = Array.from(merged).filter((row): row is [Uint8Array, Uint8Array] => row[1] !== undefined);
-  if (reverse) rows.reverse();
-  if (rows.length <= rowsMax) return { rows, cutAt };
-  const kept = rows.slice(0, rowsMax);
-  return { rows: kept, cutAt: kept.at(-1)?.[0] };
 }

@@ -286,6 +286,22 @@ describe('large writes', () => {
     await again.close();
   });
 
+  it('store: 16 MiB of large writes (flush) -> what was removed meanwhile makes room in the data file', async () => {
+    const { redo } = toldRedo(true);
+    const { store, inner } = overFaulty(redo);
+    await inner.write([put('old', noise(1024, 1))]);
+    await store.write([remove('old')]);
+    await turns(10);
+    expect(keys(inner), 'a small layer waits').to.deep.equal(['old']);
+    for (let i = 0; i < 16; i += 1) await store.write([put(numbered('large', i), noise(1024 * 1024, i))]);
+    await turns(10);
+    expect(keys(inner)).to.not.include('old');
+    await store.write([remove(numbered('large', 0))]);
+    await turns(10);
+    expect(keys(inner), 'counted from the layer on').to.include(numbered('large', 0));
+    await store.close();
+  });
+
   it('store: small and large writes of the same rows, awaited or not -> the last one wins, also after a crash', async function () {
     this.timeout(60_000);
     const op = fc.record({ key: fc.constantFrom('a', 'b', 'c'), kind: fc.constantFrom('put', 'remove') });
