@@ -9,17 +9,25 @@
  * A sample counts as time even if the system was running something else, so stages are upper bounds, and the profiler makes
  * all of it slower. The order of the stages is more reliable than their size.
  */
+import { readFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
+import { SourceMap } from 'node:module';
+import path from 'node:path';
 import { type Bench, EXECUTIONS, type Handle, openRuntime, startCounters } from './bench.js';
+import { ROOT } from './machine.js';
 import { type Call, load } from './measure.js';
 import { add, increment, incrementChecked, type step, total } from './workflows.js';
 
 const SENDERS = 256;
 const SAMPLE_US = 200;
+const WORKER_MAP = path.join(ROOT, 'dist/runtime/worker.js.map');
 
+/** A function, and where it begins, counted from 0. */
 interface CallFrame {
   functionName: string;
   url: string;
+  lineNumber: number;
+  columnNumber: number;
 }
 interface Profile {
   nodes: { id: number; callFrame: CallFrame; children?: number[] }[];
@@ -50,7 +58,7 @@ const THREAD: Stages = [
   ['idle', /^(\(idle\)|atomicsWaitLoop )/],
   ['batch unpacked', /^unpackBatch /],
   ['entry and result packed', /^(packEntry|packResult|unpackEntry) /],
-  ['promise jobs run', /^(drain|takeUnhandled) |^\(anonymous\) .*realm\.js/],
+  ['promise jobs run', /^(drain|takeUnhandled) |^\(anonymous\) .*realm\.[jt]s/],
   [
     'turn or answer',
     /runtime\/shard|signalbox-realm|workflows\.js|runtime\/(replay|update-answers|turn-marker)|event-count/,
@@ -221,8 +229,8 @@ function stageFinder({ nodes }: Profile, stages: Stages): (node: number) => stri
   const known = new Map<number, string>();
   const find = (node: number): string => {
     for (let at: number | undefined = node; at !== undefined; at = parents.get(at)) {
-      const { functionName, url } = frames.get(at)!;
-      const name = `${functionName || '(anonymous)'} ${url}`;
+      const frame = frames.get(at)!;
+      const name = `${frame.functionName || '(anonymous)'} ${sourceOf(frame)}`;
       const stage = stages.find(([, functions]) => functions.test(name));
       if (stage !== undefined) return stage[0];
     }
@@ -234,6 +242,16 @@ function stageFinder({ nodes }: Profile, stages: Stages): (node: number) => stri
     return stage;
   };
 }
+
+/** The module that a function is written in: what a pool thread loads is one module made of many. */
+function sourceOf({ url, lineNumber, columnNumber }: CallFrame): string {
+  if (!url.endsWith('/runtime/worker.js')) return url;
+  workerMap ??= new SourceMap(JSON.parse(readFileSync(WORKER_MAP, 'utf8')));
+  const entry = workerMap.findEntry(lineNumber, columnNumber);
+  return 'originalSource' in entry ? entry.originalSource : url;
+}
+
+let workerMap: SourceMap | undefined;
 
 function table(measured: readonly Measured[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
