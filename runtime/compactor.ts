@@ -221,9 +221,9 @@ export class Compactor {
   async #trim(through: number): Promise<void> {
     for (;;) {
       const ops: WriteOp[] = [];
-      for (const [key] of this.#store.range(this.#journalFrom, keys.journal(through), { limit: TRIM_ROWS })) {
+      const some = { limit: TRIM_ROWS, keysOnly: true };
+      for (const [key] of this.#store.range(this.#journalFrom, keys.journal(through), some))
         ops.push({ kind: 'remove', key });
-      }
       const last = ops.at(-1);
       if (last === undefined) return;
       await this.#store.write(ops);

@@ -355,7 +355,7 @@ export class Retention {
 
   /** Number of the journal value below the oldest one that is there: entries up to it are in records and history only. */
   #trimmed(): number {
-    for (const [key] of this.#parts.store.range(startOf('j'), endOf('j'), { limit: 1 }))
+    for (const [key] of this.#parts.store.range(startOf('j'), endOf('j'), { limit: 1, keysOnly: true }))
       return readNumber(key, 0) - 1;
     return Number.POSITIVE_INFINITY;
   }

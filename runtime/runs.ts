@@ -146,14 +146,16 @@ export class Runs {
   /** Numbers of runs that the store knows to have unsettled activities. */
   withActivities(): Set<number> {
     const found = new Set<number>();
-    for (const [key] of this.#store.range(startOf('a'), endOf('a'))) found.add(readNumber(key, 0));
+    for (const [key] of this.#store.range(startOf('a'), endOf('a'), { keysOnly: true }))
+      found.add(readNumber(key, 0));
     return found;
   }
 
   /** Numbers of runs that the store knows to ask something of others. */
   withOutbox(): Set<number> {
     const found = new Set<number>();
-    for (const [key] of this.#store.range(startOf('o'), endOf('o'))) found.add(readNumber(key, 0));
+    for (const [key] of this.#store.range(startOf('o'), endOf('o'), { keysOnly: true }))
+      found.add(readNumber(key, 0));
     return found;
   }
 
@@ -250,7 +252,8 @@ export class Runs {
 
   /** The process may have ended when history chunks had gone ahead of the run's record: the journal has what is in them. */
   #findAhead({ runNo, through, unsaved }: Run): void {
-    for (const [key] of this.#store.range(keys.history(runNo, through + 1), keys.run(runNo + 1)))
+    const [from, to] = [keys.history(runNo, through + 1), keys.run(runNo + 1)];
+    for (const [key] of this.#store.range(from, to, { keysOnly: true }))
       unsaved.stale.push(readNumber(key, 1));
   }
 }

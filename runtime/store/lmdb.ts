@@ -243,6 +243,7 @@ const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 /** The file is made longer by this much at a time. */
 const EXTENT_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(EXTENT_BYTES);
+const NO_VALUE = new Uint8Array();
 
 class LmdbStore implements Backing {
   readonly #folder: string;
@@ -350,12 +351,16 @@ class LmdbStore implements Backing {
     }
   }
 
-  *#rows({ from, fromExcluded, to, reverse }: PageRequest): Generator<Row, void, undefined> {
+  *#rows({ from, fromExcluded, to, reverse, keysOnly }: PageRequest): Generator<Row, void, undefined> {
     // LMDB has no empty key; one zero byte is the least there is.
     const first = from.length === 0 ? Buffer.from([0]) : from;
     const span = reverse
       ? { start: to, exclusiveStart: true, end: first, inclusiveEnd: !fromExcluded, reverse: true }
       : { start: first, exclusiveStart: fromExcluded, end: to };
+    if (keysOnly) {
+      for (const key of this.#database.getKeys(span)) if (!isReserved(key)) yield [key, NO_VALUE];
+      return;
+    }
     for (const { key, value } of this.#database.getRange(span)) {
       if (!isReserved(key)) yield [key, value];
     }

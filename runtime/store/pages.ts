@@ -19,6 +19,8 @@ export interface PageRequest {
   /** The span ends before this key. */
   to: Uint8Array;
   reverse: boolean;
+  /** The values are not looked at. A page may have them all the same. */
+  keysOnly: boolean;
   rowsMax: number;
   bytesMax: number;
 }
@@ -33,6 +35,7 @@ export interface Page<V = Uint8Array> {
 /** Enough rows that the cost of opening a page is spread thin, and a megabyte, which the host can spare at any time. */
 const PAGE_ROWS_MAX = 256;
 const PAGE_BYTES_MAX = 1024 * 1024;
+const NO_VALUE = new Uint8Array();
 
 /** The rows of a span, read lazily. The result can be iterated more than once; each time reads anew. */
 export function pagedRange(
@@ -48,7 +51,7 @@ function* walk(
   readPage: (request: PageRequest) => Page,
   from: Uint8Array,
   to: Uint8Array,
-  { limit = Infinity, reverse = false }: RangeOptions,
+  { limit = Infinity, reverse = false, keysOnly = false }: RangeOptions,
 ): Generator<Row, void, undefined> {
   let left = limit;
   let span = { from, fromExcluded: false, to };
@@ -56,10 +59,12 @@ function* walk(
     const page = readPage({
       ...span,
       reverse,
+      keysOnly,
       rowsMax: Math.min(left, PAGE_ROWS_MAX),
       bytesMax: PAGE_BYTES_MAX,
     });
-    yield* page.rows;
+    if (keysOnly) for (const [key] of page.rows) yield [key, NO_VALUE];
+    else yield* page.rows;
     left -= page.rows.length;
     if (page.cutAt === undefined) return;
     span = reverse ? { ...span, to: page.cutAt } : { ...span, from: page.cutAt, fromExcluded: true };

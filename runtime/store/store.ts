@@ -35,6 +35,8 @@ export interface RangeOptions {
   limit?: number;
   /** Descending instead of ascending key order; the bounds keep their meaning. */
   reverse?: boolean;
+  /** Leaves every value empty, so that none is read: for rows that may be large and of which only the keys are wanted. */
+  keysOnly?: boolean;
 }
 
 export interface StoreStats {

@@ -160,6 +160,17 @@ for (const form of forms) {
       expect(keys(store, '', 'z', { limit: 9 })).to.have.length(4);
     });
 
+    it('store: range for its keys only -> the same keys, and no values', async () => {
+      await store.write(['a', 'b', 'c', 'd'].map((key) => put(key)));
+      await store.write([remove('b')]);
+      const rows = [...store.range(bytes('a'), bytes('d'), { keysOnly: true })];
+      expect(rows.map(([key, value]) => [Buffer.from(key).toString(), value.length])).to.deep.equal([
+        ['a', 0],
+        ['c', 0],
+      ]);
+      expect(keys(store, '', 'z', { keysOnly: true, reverse: true, limit: 2 })).to.deep.equal(['d', 'c']);
+    });
+
     it('store: range that is empty, inverted or beyond all keys -> no rows', async () => {
       expect(keys(store, 'a', 'z')).to.deep.equal([]);
       await store.write([put('m')]);

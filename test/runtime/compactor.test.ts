@@ -433,6 +433,27 @@ describe('compactor', () => {
     expect(keysOfKind(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([2_501]);
     expect(keysOfKind(store, 'h')).to.deep.equal([keys.history(1, 2_501)]);
   });
+
+  it('a trim: begins where the last one ended, and reads no values, which may be large', async () => {
+    const store = openMemoryStore();
+    const begun: number[] = [];
+    const { range } = store;
+    store.range = (from, to, options) => {
+      if (from[0] === keys.journal(0)[0] && options?.limit !== undefined) {
+        expect(options.keysOnly, 'keys only').to.equal(true);
+        begun.push(from.length === 1 ? 0 : readNumber(from, 0));
+      }
+      return range.call(store, from, to, options);
+    };
+    const { compactor, commit } = rig({ store });
+    await commit(started(1, 'one'));
+    for (const newest of [301, 601]) {
+      for (let i = 0; i < 300; i++) await commit(idle);
+      await compactor.run();
+      expect(keysOfKind(store, 'j').map((key) => readNumber(key, 0))).to.deep.equal([newest]);
+    }
+    expect(begun).to.deep.equal([0, 128, 256, 300, 300, 428, 556, 600]);
+  });
 });
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

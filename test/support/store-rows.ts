@@ -1,5 +1,5 @@
 /** Short ways to write keys, values and rows in the tests of the store. */
-import type { Store, WriteOp } from '../../runtime/store/store.js';
+import type { RangeOptions, Store, WriteOp } from '../../runtime/store/store.js';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
@@ -23,12 +23,7 @@ export function numbered(prefix: string, number: number): string {
 }
 
 /** The keys of a range as text, in the order they come. */
-export function keys(
-  store: Store,
-  from = '',
-  to = '\xff',
-  options?: { limit?: number; reverse?: boolean },
-): string[] {
+export function keys(store: Store, from = '', to = '\xff', options?: RangeOptions): string[] {
   return Array.from(store.range(bytes(from), bytes(to), options), ([key]) =>
     Buffer.from(key).toString('latin1'),
   );

@@ -39,6 +39,7 @@ describe('sorted rows', () => {
             to: bytes(to),
             fromExcluded,
             reverse,
+            keysOnly: false,
             rowsMax: 1e9,
             bytesMax: 1e9,
           });
