@@ -10,7 +10,7 @@
  * Does not own: layers (write-behind.ts), redo files (redo.ts), the data file (lmdb.ts).
  */
 import { syncFolder } from './folder.js';
-import { RedoFiles, readRedo, removeRedo } from './redo.js';
+import { RedoFiles, readRedo, removeRedo, removeRedoExcept } from './redo.js';
 import { type Durability, RESERVED_PREFIX, type Store, type WriteOp } from './store.js';
 import { type Backing, writeBehind } from './write-behind.js';
 
@@ -29,6 +29,8 @@ export async function withDurability(
   try {
     let applied = store.generation();
     let left = readRedo(folder, applied);
+    // What is not applied now must not be found later, when the data file has a generation more.
+    await removeRedoExcept(folder, left);
     if (durability === 'memory' || isBounded || !left.every(({ isCurrent }) => isCurrent)) {
       for (const { generation, ops } of left) {
         await store.commit([...ops, noteGeneration(generation)]);

@@ -10,8 +10,8 @@
  * A folder is a store when it has data.mdb, which appears whole, with its format number inside, by a rename. An empty
  * data.mdb is therefore damage and never mistaken for a new store.
  */
-import { constants } from 'node:fs';
-import { access, mkdir, open, readdir, realpath, stat } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { access, mkdir, open, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { StoreFormatError, StoreMissingError, StoreUnreadableError } from './errors.js';
 import { OWNER_FILE } from './lock.js';
@@ -19,6 +19,11 @@ import { OWNER_FILE } from './lock.js';
 export const DATA_FILE = 'data.mdb';
 export const LMDB_LOCK_FILE = 'lock.mdb';
 export const REDO_FILES = ['redo.0', 'redo.1'] as const;
+
+/** In whole pages; LMDB makes it 8,272 bytes long. A longer one has places for more readers. */
+const LOCK_FILE_BYTES = 12 * 1024;
+/** More than a new store takes on the disk, and than its lock file. */
+const NEW_STORE_BYTES = 64 * 1024;
 
 const OURS: ReadonlySet<string> = new Set([DATA_FILE, LMDB_LOCK_FILE, OWNER_FILE, ...REDO_FILES]);
 /** What file systems and desktops put into a folder by themselves does not make it foreign. */
@@ -31,8 +36,10 @@ const IGNORED = /^\.|^lost\+found$|^System Volume Information$/;
 export async function prepareFolder(given: string, create: boolean): Promise<string> {
   const folder = path.resolve(given);
   try {
-    if (create && (await mkdir(folder, { recursive: true })) !== undefined)
-      await syncFolder(path.dirname(folder));
+    const made = create ? await mkdir(folder, { recursive: true }) : undefined;
+    // Each folder that was made is a name in the one above it.
+    for (let at = folder; made !== undefined && at.length >= made.length; at = path.dirname(at))
+      await syncFolder(path.dirname(at));
     if (!(await stat(folder)).isDirectory())
       throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -72,6 +79,25 @@ export async function holdsStore(folder: string, format: number): Promise<boolea
   if (foreign !== undefined)
     throw new StoreFormatError(folder, undefined, format, `it has a file named ${foreign}`);
   return false;
+}
+
+/** Throws the system's error where a new store would not fit: LMDB would not survive a disk that becomes full meanwhile. */
+export async function checkRoom(folder: string): Promise<void> {
+  const file = path.join(folder, 'room');
+  await writeFile(file, Buffer.alloc(NEW_STORE_BYTES));
+  await rm(file);
+}
+
+/** LMDB's lock file, with room on the disk for what LMDB will put into it. Does nothing where there is one. */
+export async function makeLockFile(folder: string): Promise<void> {
+  const file = path.join(folder, LMDB_LOCK_FILE);
+  if (existsSync(file)) return;
+  try {
+    await writeFile(file, Buffer.alloc(LOCK_FILE_BYTES), { flag: 'wx' });
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  }
 }
 
 /** A new name in a folder survives loss of power only when the folder itself was synced. */

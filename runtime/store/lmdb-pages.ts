@@ -39,21 +39,33 @@ const ROW_HEADER_BYTES = 8;
 /** For roots that split and the lists of free pages. */
 const PAGES_SPARE = 32;
 
-/** Pages that a transaction takes: `values` for what it puts; `atMost` with all pages it can touch or split in two. */
-export function pagesFor(ops: readonly WriteOp[], stats: LmdbStats): { values: number; atMost: number } {
+export interface PagesNeeded {
+  /** For what it puts. */
+  values: number;
+  /** With all pages that it can touch or split in two. */
+  atMost: number;
+  /** So many must be next to each other. */
+  longestRun: number;
+}
+
+/** Pages that a transaction takes. */
+export function pagesFor(ops: readonly WriteOp[], stats: LmdbStats): PagesNeeded {
   let runs = 0;
+  let longestRun = 1;
   let inlineBytes = 0;
   for (const op of ops) {
     if (op.kind === 'remove') continue;
     const bytes = ROW_HEADER_BYTES + op.key.length + op.value.length;
     // A row that takes about half a page or more has its value on pages of its own.
     const ownPages = bytes > stats.pageSize / 2 - PAGE_HEADER_BYTES;
-    if (ownPages) runs += Math.ceil((PAGE_HEADER_BYTES + op.value.length) / stats.pageSize);
+    const run = ownPages ? Math.ceil((PAGE_HEADER_BYTES + op.value.length) / stats.pageSize) : 0;
+    runs += run;
+    longestRun = Math.max(longestRun, run);
     inlineBytes += ownPages ? ROW_HEADER_BYTES + op.key.length + PAGE_HEADER_BYTES : bytes;
   }
   const inline = Math.ceil(inlineBytes / stats.pageSize);
   const leaves = Math.min(ops.length, stats.treeLeafPageCount);
   const branches = Math.min(ops.length * stats.treeDepth, stats.treeBranchPageCount);
   const touched = leaves + branches + 2 * (pagesOf(stats.free) + inline);
-  return { values: runs + inline, atMost: runs + touched + PAGES_SPARE };
+  return { values: runs + inline, atMost: runs + touched + PAGES_SPARE, longestRun };
 }

@@ -39,11 +39,21 @@
  *   - A path with a dot in its last part is taken for a file: hence noSubdir.
  *   - Its notices about failed commits go to stderr, from C and by console.error, and cannot be turned off.
  *   - It puts its message about a page that could not be written into 100 bytes, which may be too few; then the process may be
- *     aborted (seen with injected faults). Nothing acknowledged is lost by it. It takes a disk that
- *     fails, or a full one and free pages inside the file that LMDB does not use; else the file cannot be extended, which comes before (#extend).
+ *     aborted (seen with injected faults and full disks). Nothing acknowledged is lost by it. So LMDB is not let into a full disk as long
+ *     as that can be avoided: file-room.ts.
+ *   - It makes its lock file as a hole and maps it, so that a full disk would kill the process (SIGBUS): hence makeLockFile().
  */
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm, statfs } from 'node:fs/promises';
+import {
+  type FileHandle,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  rename,
+  rm,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { beginAgain } from './begin-again.js';
@@ -59,7 +69,16 @@ import {
   StoreMissingError,
   StoreUnreadableError,
 } from './errors.js';
-import { DATA_FILE, holdsStore, LMDB_LOCK_FILE, prepareFolder, syncFolder } from './folder.js';
+import { EXTENT_BYTES, FileRoom, type Room } from './file-room.js';
+import {
+  checkRoom,
+  DATA_FILE,
+  holdsStore,
+  LMDB_LOCK_FILE,
+  makeLockFile,
+  prepareFolder,
+  syncFolder,
+} from './folder.js';
 import { type LmdbStats, pagesFor, usedPages } from './lmdb-pages.js';
 import { type FolderLock, lockFolder } from './lock.js';
 import { isInputOutput, isNoSpace } from './no-space.js';
@@ -167,17 +186,29 @@ async function createStore(folder: string, format: number): Promise<void> {
     if (name.startsWith('.new-')) await rm(path.join(folder, name), { recursive: true });
   }
   const aside = await mkdtemp(path.join(folder, '.new-'));
-  const database = openDatabase(aside);
-  await putFormat(database, format);
-  await database.close();
-  await rename(path.join(aside, DATA_FILE), path.join(folder, DATA_FILE));
-  await rm(aside, { recursive: true });
+  try {
+    await checkRoom(aside);
+    await makeLockFile(aside);
+    const database = openDatabase(aside);
+    try {
+      await putFormat(database, format);
+    } finally {
+      await database.close();
+    }
+    await rename(path.join(aside, DATA_FILE), path.join(folder, DATA_FILE));
+  } finally {
+    await rm(aside, { recursive: true });
+  }
   await syncFolder(folder);
 }
 
-function putFormat(database: Database, format: number): Promise<boolean> {
+async function putFormat(database: Database, format: number): Promise<void> {
   const value = Buffer.from(JSON.stringify({ store: 'signalbox', format }));
-  return database.batch(() => database.put(FORMAT_KEY, value));
+  try {
+    await database.batch(() => database.put(FORMAT_KEY, value));
+  } catch (error) {
+    throw await reasonOf(error);
+  }
 }
 
 async function openStore(folder: string, lock: FolderLock, options: LmdbStoreOptions): Promise<LmdbStore> {
@@ -185,6 +216,7 @@ async function openStore(folder: string, lock: FolderLock, options: LmdbStoreOpt
   const hadLockFile = existsSync(path.join(folder, LMDB_LOCK_FILE));
   let database: Database | undefined;
   try {
+    await makeLockFile(folder);
     database = openDatabase(folder);
     checkAlone(folder, database);
     if (checkFormat(folder, database, options) < options.format) await putFormat(database, options.format);
@@ -232,6 +264,8 @@ function unreadable(folder: string, error: unknown): Error {
 
 interface Queued {
   ops: readonly WriteOp[];
+  /** It was acknowledged before; see Backing. */
+  isBehind: boolean;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
@@ -240,23 +274,18 @@ type State = { kind: 'open' } | { kind: 'failed'; error: StoreFailedError };
 
 /** Bytes of one transaction at most, so that a long queue reaches the disk in steps that are each soon over. */
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
-/** The file is made longer by this much at a time. */
-const EXTENT_BYTES = 1024 * 1024;
-const ZEROS = Buffer.alloc(EXTENT_BYTES);
 const NO_VALUE = new Uint8Array();
 
 class LmdbStore implements Backing {
   readonly #folder: string;
   readonly #database: Database;
-  readonly #file: FileHandle;
+  readonly #room: FileRoom;
   readonly #lock: FolderLock;
   readonly #bytesMax: number;
   #queue: Queued[] = [];
   #committing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #state: State = { kind: 'open' };
-  /** Pages that the file is known to have. */
-  #filePages = 0;
 
   constructor(parts: {
     folder: string;
@@ -267,7 +296,7 @@ class LmdbStore implements Backing {
   }) {
     this.#folder = parts.folder;
     this.#database = parts.database;
-    this.#file = parts.file;
+    this.#room = new FileRoom(parts.folder, parts.file);
     this.#lock = parts.lock;
     this.#bytesMax = parts.bytesMax;
   }
@@ -301,10 +330,10 @@ class LmdbStore implements Backing {
     return this.commit(ops);
   }
 
-  commit(ops: readonly WriteOp[]): Promise<void> {
+  commit(ops: readonly WriteOp[], behind?: 'behind'): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) throw new StoreClosedError(this.#folder);
-      this.#queue.push({ ops, resolve, reject });
+      this.#queue.push({ ops, isBehind: behind !== undefined, resolve, reject });
       this.#committing ??= this.#commitQueue();
     });
   }
@@ -333,7 +362,7 @@ class LmdbStore implements Backing {
   async #close(): Promise<void> {
     await this.#committing;
     await this.#database.close();
-    await this.#file.close();
+    await this.#room.close();
     await this.#lock.release();
   }
 
@@ -409,17 +438,23 @@ class LmdbStore implements Backing {
     if (this.#state.kind === 'failed') return this.#state.error;
     const ops = group.flatMap((queued) => queued.ops);
     if (ops.length === 0) return undefined;
+    let room: Room = 'ample';
     try {
-      await this.#makeRoom(group, ops);
-      await beginAgain({
-        transaction: () => this.#batch(ops),
-        small: () => this.#batch([{ kind: 'put', key: FORMAT_KEY, value: this.#read(FORMAT_KEY)! }]),
-        reasonOf,
-      });
+      room = await this.#makeRoom(group, ops);
+      // What the transaction before freed can be used from the one after this on.
+      if (room === 'tight') await this.#smallBatch();
+      await beginAgain({ transaction: () => this.#batch(ops), small: () => this.#smallBatch(), reasonOf });
       return undefined;
     } catch (error) {
-      return this.#explain(error, await reasonOf(error));
+      return this.#explain(error, await reasonOf(error), room);
     }
+  }
+
+  /** A transaction that changes nothing that anybody sees. */
+  #smallBatch(): Promise<unknown> {
+    const value = this.#database.get(FORMAT_KEY)!;
+    this.#database.resetReadTxn();
+    return this.#batch([{ kind: 'put', key: FORMAT_KEY, value }]);
   }
 
   #batch(ops: readonly WriteOp[]): Promise<unknown> {
@@ -431,20 +466,14 @@ class LmdbStore implements Backing {
     });
   }
 
-  /** Refuses what is over the bound, and keeps the file longer than LMDB needs it for this transaction. */
-  async #makeRoom(group: Queued[], ops: readonly WriteOp[]): Promise<void> {
+  /** Refuses what is over the bound, and what there is no room for in the file. */
+  async #makeRoom(group: Queued[], ops: readonly WriteOp[]): Promise<Room> {
     const stats = this.#stats();
     // The statistics opened a read transaction, and LMDB reuses no page that a reader could still see.
     this.#database.resetReadTxn();
     if (this.#bytesMax !== Infinity) this.#checkBound(group, stats);
-    const { values, atMost } = pagesFor(ops, stats);
-    const wanted = stats.lastPageNumber + 1 + atMost;
-    if (wanted <= this.#filePages) return;
-    this.#filePages = await this.#extend(wanted * stats.pageSize, stats.pageSize);
-    // The disk is full. Pages that are free inside the file may do; if not, LMDB need not be bothered with failing.
-    if (this.#filePages < wanted && this.#filePages - usedPages(stats) < values) {
-      throw new StoreFullError(this.#folder, 'the disk is full and its data file cannot grow');
-    }
+    const onlyAdds = !group.some(({ isBehind }) => isBehind) && ops.every(({ kind }) => kind === 'put');
+    return this.#room.make(ops, stats, onlyAdds);
   }
 
   /** Each write is held against its own bound, so that one which only adds cannot ride on one that removes. */
@@ -460,29 +489,10 @@ class LmdbStore implements Backing {
     }
   }
 
-  /**
-   * Makes the file at least this long with zeros, as far as the disk lets it, and returns how many pages it has. Two
-   * reasons: fdatasync of bytes that are already part of the file is faster than of a file that grew, and a file that
-   * is never shorter than its header says can be told from one that was cut (data-file.ts).
-   */
-  async #extend(bytes: number, pageSize: number): Promise<number> {
-    // LMDB itself extends the file on Windows.
-    if (process.platform === 'win32') return Number.MAX_SAFE_INTEGER;
-    const { size } = await this.#file.stat();
-    try {
-      // Far more than one extent is left to the file system to fill in: to write it twice would cost more than it saves.
-      if (bytes > size + EXTENT_BYTES) await this.#file.truncate(bytes);
-      else if (bytes > size) await this.#file.write(ZEROS, 0, EXTENT_BYTES, size);
-    } catch (error) {
-      if (!isNoSpace(error)) throw error;
-    }
-    return Math.floor((await this.#file.stat()).size / pageSize);
-  }
-
   /** Full disk or broken disk: the first can be tried again, the second ends writing. */
-  async #explain(error: unknown, reason: Error): Promise<StoreFullError | StoreFailedError> {
+  async #explain(error: unknown, reason: Error, room: Room): Promise<StoreFullError | StoreFailedError> {
     if (error instanceof StoreFullError) return error;
-    if ((await this.#isFull(reason)) && this.#isSound()) {
+    if ((await this.#isFull(reason, room)) && this.#isSound()) {
       return new StoreFullError(this.#folder, 'the disk became full in the middle of it', { cause: reason });
     }
     const failed = new StoreFailedError(this.#folder, `LMDB says: ${reason.message}`, { cause: reason });
@@ -491,8 +501,9 @@ class LmdbStore implements Backing {
   }
 
   /** LMDB calls a write that was cut short an input/output error, also when a full disk was what cut it. */
-  async #isFull(reason: Error): Promise<boolean> {
+  async #isFull(reason: Error, room: Room): Promise<boolean> {
     if (!isInputOutput(reason)) return isNoSpace(reason);
+    if (room === 'tight') return true;
     const disk = await statfs(this.#folder).catch(() => undefined);
     return disk !== undefined && disk.bavail * disk.bsize < EXTENT_BYTES;
   }

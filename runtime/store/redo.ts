@@ -8,8 +8,8 @@
  * system, which outlives the process. Generations take turns in the two files: while one generation is being written to the
  * data file, the next gathers in the other file. The data file says, in the same transaction, which generation it took over last.
  *
- *      file       "SBREDO2\n"  generation f64  predecessor's bytes f64   frame  frame  frame ...   what was there before
- *      frame      length u32   crc32 u32, begun with the generation   operations
+ *      file       "SBREDO3\n"  generation f64  predecessor's bytes f64  seed u32   frame  frame  frame ...   what was there before
+ *      frame      length u32   crc32 u32, begun with the seed   operations
  *      operation  kind u8 (1 put, 0 remove)  key length u16  value length u32  key  value
  *
  * A restart takes the generation after the one that the data file has, then the next, up to the first frame
@@ -19,11 +19,15 @@
  *
  * A file that is flushed is not cut when the data file has what is in it, but written over: to flush bytes that were there
  * before takes 0.09 ms where that of a file that grew takes 0.17. So frames of an earlier generation lie behind the newest one,
- * and are told from it by their checksums. The header is written with the first frames.
+ * and are told from it by their checksums, which begin with a number drawn for the generation: with one that could be known beforehand, a value that
+ * looks like frames could become some. The header is written with the first frames.
  */
+
+import { randomInt } from 'node:crypto';
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasync,
   fdatasyncSync,
   fsync,
@@ -38,14 +42,16 @@ import {
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
-import { REDO_FILES } from './folder.js';
+import { REDO_FILES, syncFolder } from './folder.js';
 import { isNoSpace } from './no-space.js';
 import type { WriteOp } from './store.js';
 
-const MAGIC = Buffer.from('SBREDO2\n', 'latin1');
-/** Its checksums do not begin with the generation. Stores up to format 3 have it. */
+const MAGIC = Buffer.from('SBREDO3\n', 'latin1');
+/** No seed in the header: checksums begin with nothing, or with the generation. Stores up to format 3, and of format 4, have them. */
 const MAGIC_1 = Buffer.from('SBREDO1\n', 'latin1');
-const FILE_HEADER_BYTES = 24;
+const MAGIC_2 = Buffer.from('SBREDO2\n', 'latin1');
+const UNSEEDED_HEADER_BYTES = 24;
+const FILE_HEADER_BYTES = 28;
 const FRAME_HEADER_BYTES = 8;
 const OP_HEADER_BYTES = 7;
 /** A flushed file is made longer by so much at a time, with zeros. */
@@ -114,6 +120,8 @@ export class RedoFiles {
   #generation: number;
   /** Of its file, so many bytes are the newest generation's. */
   #bytes = 0;
+  /** What the checksums of the newest generation begin with. */
+  #seed = 0;
   /** What the file begins with, until it is written: flushed with the first frames. */
   #header: Buffer | undefined;
 
@@ -144,6 +152,7 @@ export class RedoFiles {
     const newest = left.at(-1);
     this.#generation = newest?.generation ?? applied;
     this.#bytes = newest?.wholeBytes ?? 0;
+    this.#seed = newest?.seed ?? 0;
     if (newest === undefined) this.advance();
   }
 
@@ -168,6 +177,8 @@ export class RedoFiles {
     header.set(MAGIC);
     header.writeDoubleLE(next, 8);
     header.writeDoubleLE(this.#bytes, 16);
+    this.#seed = randomInt(2 ** 32);
+    header.writeUInt32LE(this.#seed, 24);
     this.#header = header;
     this.#generation = next;
     this.#bytes = FILE_HEADER_BYTES;
@@ -205,9 +216,9 @@ export class RedoFiles {
     this.#appended(start + bytes.length);
   }
 
-  /** Flushes what was only appended. */
+  /** Flushes what was only appended, in both files. */
   sync(): void {
-    if (!this.flushes) fdatasyncSync(this.#files[this.#generation % 2]!);
+    if (!this.flushes) for (const file of this.#files) fdatasyncSync(file);
   }
 
   /** Forgets the generation before the one that gathers: the data file has it. */
@@ -227,7 +238,7 @@ export class RedoFiles {
   /** What is to be written, and where: the header too, if it is not there yet. */
   #next(frames: readonly Frame[]): { start: number; bytes: Buffer } {
     const parts = frames.map(({ bytes }) => {
-      bytes.writeUInt32LE(checksum(bytes, this.#generation), 4);
+      bytes.writeUInt32LE(checksum(bytes, this.#seed), 4);
       return bytes;
     });
     if (this.#header !== undefined) parts.unshift(this.#header);
@@ -266,8 +277,8 @@ async function writeAll(file: number, position: number, bytes: Uint8Array): Prom
     done += (await writeSome(file, bytes, done, bytes.length - done, position + done)).bytesWritten;
 }
 
-function checksum(frame: Buffer, generation: number): number {
-  return crc32(frame.subarray(FRAME_HEADER_BYTES), generation >>> 0);
+function checksum(frame: Buffer, seed: number): number {
+  return crc32(frame.subarray(FRAME_HEADER_BYTES), seed);
 }
 
 function openBoth(first: () => number, second: () => number): [number, number] {
@@ -289,9 +300,11 @@ export interface LeftGeneration {
   generation: number;
   /** Its writes, in order. */
   ops: WriteOp[];
+  /** What its checksums begin with. */
+  seed: number;
   /** Bytes of its file up to the first frame that is not whole, or of another generation. */
   wholeBytes: number;
-  /** RedoFiles can go on with it. Files of stores up to format 3 have to be applied first. */
+  /** RedoFiles can go on with it. Files of stores up to format 4 have to be applied first. */
   isCurrent: boolean;
 }
 
@@ -308,6 +321,17 @@ export function readRedo(folder: string, applied: number): LeftGeneration[] {
   if (second === undefined) return [first];
   // There may be more than counted: of a write that was refused because it could not be flushed.
   return [parseFile(first.file, second.predecessorBytes)!, second];
+}
+
+/** Removes the files of other generations, for good. */
+export async function removeRedoExcept(folder: string, left: readonly LeftGeneration[]): Promise<void> {
+  const others = REDO_FILES.filter((_, at) => left.every(({ generation }) => generation % 2 !== at))
+    .map((name) => path.join(folder, name))
+    .filter((file) => existsSync(file));
+  if (others.length === 0) return;
+  for (const file of others) rmSync(file);
+  // A removal survives loss of power only when the folder was synced.
+  await syncFolder(folder);
 }
 
 export function removeRedo(folder: string): void {
@@ -327,13 +351,11 @@ function parseFile(file: string, bytesMax = Number.POSITIVE_INFINITY): RedoFile 
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  if (bytes.length < FILE_HEADER_BYTES) return undefined;
-  const magic = bytes.subarray(0, MAGIC.length);
-  if (!magic.equals(MAGIC) && !magic.equals(MAGIC_1)) return undefined;
-  const generation = bytes.readDoubleLE(8);
-  const seed = magic.equals(MAGIC) ? generation : 0;
+  const header = readHeader(bytes);
+  if (header === undefined) return undefined;
+  const { seed } = header;
   const ops: WriteOp[] = [];
-  let offset = FILE_HEADER_BYTES;
+  let offset = header.length;
   for (;;) {
     const frame = wholeFrame(bytes, offset, seed);
     if (frame === undefined || offset + frame.length > bytesMax) break;
@@ -342,11 +364,31 @@ function parseFile(file: string, bytesMax = Number.POSITIVE_INFINITY): RedoFile 
   }
   return {
     file,
+    generation: header.generation,
+    seed,
+    predecessorBytes: header.predecessorBytes,
+    wholeBytes: offset,
+    isCurrent: header.isCurrent,
+    ops,
+  };
+}
+
+/** Undefined where there is none, or none that is whole. */
+function readHeader(bytes: Buffer) {
+  if (bytes.length < UNSEEDED_HEADER_BYTES) return undefined;
+  const magic = bytes.subarray(0, MAGIC.length);
+  const isCurrent = magic.equals(MAGIC);
+  const isSeeded = isCurrent || magic.equals(MAGIC_2);
+  if (!isSeeded && !magic.equals(MAGIC_1)) return undefined;
+  if (isCurrent && bytes.length < FILE_HEADER_BYTES) return undefined;
+  const generation = bytes.readDoubleLE(8);
+  const ownSeed = isSeeded ? generation >>> 0 : 0;
+  return {
     generation,
     predecessorBytes: bytes.readDoubleLE(16),
-    wholeBytes: offset,
-    isCurrent: magic.equals(MAGIC),
-    ops,
+    seed: isCurrent ? bytes.readUInt32LE(24) : ownSeed,
+    length: isCurrent ? FILE_HEADER_BYTES : UNSEEDED_HEADER_BYTES,
+    isCurrent,
   };
 }
 

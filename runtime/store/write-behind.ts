@@ -28,11 +28,11 @@
  * With redo files, what waits takes room on the disk twice until it is in the data file: once in each.
  */
 import { StoreClosedError, StoreFailedError, StoreFullError } from './errors.js';
+import { type Layer, laidOver, newLayer, opsOf, slicesOf, valueBytes } from './layer.js';
 import { layeredPage } from './layered-page.js';
 import { isNoSpace } from './no-space.js';
 import { type Page, type PageRequest, pagedRange } from './pages.js';
 import { type Frame, packFrame, type RedoFiles } from './redo.js';
-import { SortedRows } from './sorted-rows.js';
 import {
   checkBounds,
   checkOps,
@@ -46,8 +46,11 @@ import {
 /** The store under it: writes are durable when they resolve. */
 export interface Backing extends Store {
   readPage(request: PageRequest): Page;
-  /** write() without the check, so that the generation can be noted under a reserved key. */
-  commit(ops: readonly WriteOp[]): Promise<void>;
+  /**
+   * write() without the check, so that the generation can be noted under a reserved key. What is written behind is acknowledged, and
+   * its redo file is given back for it: so it may use the room that is left for what makes room.
+   */
+  commit(ops: readonly WriteOp[], behind?: 'behind'): Promise<void>;
 }
 
 /** What may be lost, or must be done again at a restart, at most. One transaction of this size takes tens of ms. */
@@ -80,9 +83,6 @@ export interface WriteBehindOptions {
   /** Called when everything is in the data file, before that is closed. */
   removeRedo: () => void;
 }
-
-/** Rows by key; undefined instead of a value is a removal that the data file has not seen. */
-type Layer = SortedRows<Uint8Array | undefined>;
 
 interface Waiting {
   frame: Frame;
@@ -120,8 +120,8 @@ class WriteBehindStore implements Store {
   #directBytes = 0;
   #closing: Promise<void> | undefined;
   #pausing: NodeJS.Timeout | undefined;
-  /** A redo file could not grow: what is in the layers goes to the data file, and with the next generation into the other file. */
-  #redoIsFull = false;
+  /** There was no room for a write: what is in the layers, removals among it, goes to the data file, and the next generation into the other redo file. */
+  #wantsRoom = false;
   #state: State = { kind: 'open' };
 
   constructor(backing: Backing, options: WriteBehindOptions) {
@@ -155,9 +155,7 @@ class WriteBehindStore implements Store {
       checkOps(ops);
       this.#checkTakes(ops);
       if (this.#isDirect(ops)) {
-        this.#directBytes += valueBytes(ops);
-        resolve(this.#backing.commit(ops));
-        this.#drainIfDue();
+        resolve(this.#writeDirectly(ops));
         return;
       }
       const waiting = { frame: packFrame(ops), resolve, reject };
@@ -211,6 +209,25 @@ class WriteBehindStore implements Store {
     if (state.kind === 'full' && !ops.some((op) => op.kind === 'remove')) throw state.error;
   }
 
+  async #writeDirectly(ops: readonly WriteOp[]): Promise<void> {
+    this.#directBytes += valueBytes(ops);
+    try {
+      await this.#backing.commit(ops);
+    } catch (error) {
+      this.#note(error);
+      throw error;
+    } finally {
+      this.#drainIfDue();
+    }
+  }
+
+  /** What follows from an error for the writes that come. */
+  #note(error: unknown): void {
+    if (error instanceof StoreFullError) this.#wantsRoom = true;
+    // Of a disk that did not write it is not known any more what it has.
+    if (error instanceof StoreFailedError) this.#state = { kind: 'failed', error };
+  }
+
   /** Not where a layer or the redo file has a row of it, or will have: writes of the same row take effect in call order. */
   #isDirect(ops: readonly WriteOp[]): boolean {
     if (!this.#options.redo?.flushes) return false;
@@ -260,7 +277,7 @@ class WriteBehindStore implements Store {
       return;
     }
     try {
-      redo?.append(waiting.frame);
+      if (waiting.frame.ops.length > 0) redo?.append(waiting.frame);
     } catch (error) {
       void this.#commitInstead(waiting, error);
       return;
@@ -324,12 +341,16 @@ class WriteBehindStore implements Store {
   async #commitInstead({ frame, resolve, reject }: Waiting, cause: unknown): Promise<void> {
     try {
       if (!isNoSpace(cause)) throw cause;
-      this.#redoIsFull = true;
+      this.#wantsRoom = true;
       if (this.#isInLayers(frame.ops)) throw cause;
+      // What was acknowledged before must not be less durable.
+      this.#options.redo?.sync();
       await this.#backing.commit(frame.ops);
       resolve();
-    } catch (error) {
-      reject(this.#named(error));
+    } catch (reason) {
+      const error = this.#named(reason);
+      this.#note(error);
+      reject(error);
     }
     this.#drainIfDue();
   }
@@ -363,7 +384,7 @@ class WriteBehindStore implements Store {
   #isDue(): boolean {
     if (this.#state.kind === 'failed' || this.#front.size + (this.#back?.size ?? 0) === 0) return false;
     const canWait = this.#options.redo?.flushes && this.#closing === undefined && this.#waiting.length === 0;
-    if (!canWait || this.#back !== undefined || this.#state.kind === 'full' || this.#redoIsFull) return true;
+    if (!canWait || this.#back !== undefined || this.#state.kind === 'full' || this.#wantsRoom) return true;
     if (this.#directBytes >= DIRECT_BYTES_BEFORE_LAYER) return true;
     const bytes = Math.max(this.#front.bytes, this.#options.redo?.bytes ?? 0);
     return bytes >= LAYER_BYTES_LEAST || this.#front.size >= LAYER_ROWS_LEAST;
@@ -377,7 +398,7 @@ class WriteBehindStore implements Store {
       try {
         await this.#drainLayer();
         if (this.#state.kind === 'full') this.#state = { kind: 'open' };
-        this.#redoIsFull = false;
+        this.#wantsRoom = false;
         this.#acceptWaiting();
       } catch (error) {
         this.#stumble(error);
@@ -407,17 +428,48 @@ class WriteBehindStore implements Store {
         this.#front = newLayer();
       });
     }
-    // After a full disk the removals that came since go in the same transaction: they may be what makes it fit. They
-    // stay in the front layer too, because to write a row again is harmless and the redo files are kept in step.
+    // After a full disk what came since goes along: its removals may be what makes it fit. It
+    // stays in the front layer too, because to write a row again is harmless and the redo files are kept in step.
     const back = this.#back ?? newLayer();
-    // What the data file has of the front layer must not be more than a restart finds of it.
-    if (retried) redo?.sync();
     const rows = retried ? laidOver(back, this.#front) : back;
-    const ops = Array.from(rows, ([key, value]) => toOp(key, value));
+    const all = opsOf(rows);
+    const ops = retried && redo !== undefined ? await this.#writeAhead(redo, all) : all;
     if (redo !== undefined) ops.push(noteGeneration(redo.generation - 1));
-    await this.#backing.commit(ops);
+    await this.#backing.commit(ops, 'behind');
     this.#back = undefined;
     redo?.clearPrevious();
+  }
+
+  /**
+   * Where there was no room for all at once: a few rows at a time, removals first, because a page that a transaction frees can be used by
+   * later ones only. A restart makes it whole, which must not find less than the data file has. Returns what is left to be written.
+   */
+  async #writeAhead(redo: RedoFiles, ops: readonly WriteOp[]): Promise<WriteOp[]> {
+    redo.sync();
+    const isRemoval = ({ kind }: WriteOp) => kind === 'remove';
+    for (const some of [ops.filter(isRemoval), ops.filter((op) => !isRemoval(op))])
+      for (const slice of slicesOf(some)) {
+        const missing = slice.filter((op) => !this.#isWritten(op));
+        await this.#commitInParts(missing);
+      }
+    return [];
+  }
+
+  /** What does not fit together may fit in part. */
+  async #commitInParts(ops: readonly WriteOp[]): Promise<void> {
+    try {
+      await this.#backing.commit(ops, 'behind');
+    } catch (error) {
+      if (!(error instanceof StoreFullError) || ops.length === 1) throw error;
+      for (const op of ops) await this.#backing.commit([op], 'behind');
+    }
+  }
+
+  /** By an earlier attempt: to write it again would take its room twice. */
+  #isWritten(op: WriteOp): boolean {
+    const value = this.#backing.get(op.key);
+    if (op.kind === 'remove') return value === undefined;
+    return value !== undefined && Buffer.compare(value, op.value) === 0;
   }
 
   /** The data file did not take a layer. The layer stays in memory; whoever waits for room is told. */
@@ -446,24 +498,6 @@ class WriteBehindStore implements Store {
   }
 }
 
-function valueBytes(ops: readonly WriteOp[]): number {
-  return ops.reduce((sum, op) => sum + (op.kind === 'put' ? op.value.length : 0), 0);
-}
-
 function latin1(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
-}
-
-function newLayer(): Layer {
-  return new SortedRows((value) => value?.length ?? 0);
-}
-
-function toOp(key: Uint8Array, value: Uint8Array | undefined): WriteOp {
-  return value === undefined ? { kind: 'remove', key } : { kind: 'put', key, value };
-}
-
-function laidOver(under: Layer, over: Layer): Layer {
-  const both = newLayer();
-  for (const layer of [under, over]) for (const [key, value] of layer) both.set(key, value);
-  return both;
 }

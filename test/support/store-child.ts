@@ -6,11 +6,21 @@
  * It says what it did on standard output, one JSON value a line, written straight to the file descriptor, so that what
  * the parent read was said before the process died.
  */
-import { existsSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FORMAT_VERSION } from '../../codec/version.js';
+import { checkDataFile } from '../../runtime/store/data-file.js';
 import type { StoreError } from '../../runtime/store/errors.js';
+import { DATA_FILE } from '../../runtime/store/folder.js';
 import { openLmdbStore } from '../../runtime/store/lmdb.js';
 import type { Durability, Store, WriteOp } from '../../runtime/store/store.js';
 import { bytes, keys, noise, numbered, put, remove } from './store-rows.js';
@@ -31,6 +41,15 @@ const named = (error: unknown): { error: string; message: string; pid: unknown }
   const { name, message, pid } = error as Error & { pid?: number };
   return { error: name, message, pid };
 };
+
+/** Numbers from 0 to 1, the same for the same seed. */
+function generator(seed: number): () => number {
+  let state = seed * 7919;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return ((state >>> 8) & 0xffff) / 65_536;
+  };
+}
 
 function attempt<T>(read: () => T): T | string {
   try {
@@ -156,6 +175,113 @@ const modes: Record<string, () => Promise<void>> = {
     const again = await open();
     say({ rows: keys(again, 'n', 'o').length, after: keys(again, 'after', 'b') });
     await again.close();
+  },
+
+  /** Puts and removes rows by chance on a disk that is too small for them, and says what it knows and what is there, also when opened again. */
+  async churn() {
+    process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));
+    const [seed = '1', bounded] = argument.split(' ');
+    const next = generator(Number(seed));
+    const opened = (): Promise<Store> =>
+      openLmdbStore({
+        path: folder,
+        durability: durability as Durability,
+        format: FORMAT_VERSION,
+        ...(bounded === 'bounded' && { mapBytesMax: 2 ** 40 }),
+      });
+    const store = await opened();
+    const known = new Map<string, Uint8Array>();
+    let refused = 0;
+    for (let i = 0; i < 2_500; i += 1) {
+      const ops = Array.from({ length: 1 + Math.floor(next() * 30) }, () => {
+        const key = numbered('n', Math.floor(next() * 700));
+        return next() < 0.42
+          ? remove(key)
+          : put(key, noise(Math.floor(next() * (next() < 0.3 ? 60_000 : 5_000)), i));
+      });
+      try {
+        await store.write(ops);
+        for (const op of ops) {
+          const key = Buffer.from(op.key).toString();
+          if (op.kind === 'put') known.set(key, op.value);
+          else known.delete(key);
+        }
+      } catch (error) {
+        refused += 1;
+        if ((error as Error).name !== 'StoreFullError') say(named(error));
+        // What is written behind is tried again after a while only.
+        await sleep(1);
+      }
+      await checkLength();
+    }
+    async function checkLength(): Promise<void> {
+      const check = () => checkDataFile(folder, path.join(folder, DATA_FILE));
+      // What is written behind may make the file longer between the two looks that the check takes.
+      await check().catch(() => sleep(50).then(check));
+    }
+    const wrong = (there: Store): string[] =>
+      [...known].flatMap(([key, value]) =>
+        Buffer.compare(there.get(bytes(key)) ?? new Uint8Array(1), value) === 0 ? [] : key,
+      );
+    say({ refused: refused > 0, wrong: wrong(store), rows: keys(store, 'n', 'o').length - known.size });
+    await store.close();
+    const again = await opened();
+    say({ wrong: wrong(again), rows: keys(again, 'n', 'o').length - known.size });
+    await again.close();
+  },
+
+  /**
+   * Fills a small disk, removes most rows, and says whether it takes small and large writes then. With a bound, which leaves out redo files, they
+   * are removed some at a time, and a large one comes straight after each.
+   */
+  async empty() {
+    const store = await open();
+    const size = 20_000;
+    let stored = 0;
+    for (let isFull = false; !isFull; ) {
+      await store.write([put(numbered('n', stored), noise(size, stored))]).then(
+        () => {
+          stored += 1;
+        },
+        () => {
+          isFull = true;
+        },
+      );
+      if (stored % 10 === 0) await sleep(1);
+    }
+    const removals = Array.from({ length: stored - 100 }, (_, i) => remove(numbered('n', i)));
+    if (argument === 'bounded') {
+      // There is less room behind the end of the file than the large ones take together.
+      await store.write(removals.splice(-100));
+      while (removals.length > 0) {
+        await store.write(removals.splice(-15));
+        await store.write([put(numbered('large', removals.length), noise(200_000, 1))]);
+      }
+    } else for (const removal of removals) await retried(store, [removal]);
+    const takes = (value: Uint8Array) =>
+      retried(store, [put('later', value)]).then(
+        () => true,
+        () => false,
+      );
+    say({ small: await takes(noise(10, 1)), large: await takes(noise(300_000, 1)) });
+    await store.close();
+  },
+
+  /** Opens the folder on a disk that is full, and says how it went. The argument is a file that takes up all room but so many KiB. */
+  async squeeze() {
+    const [ballast = '', kibLeft = '0'] = argument.split(' ');
+    try {
+      for (;;) appendFileSync(ballast, noise(4096, 1));
+    } catch {
+      truncateSync(ballast, statSync(ballast).size - Number(kibLeft) * 1024);
+    }
+    await open().then(
+      async (store) => {
+        say('open');
+        await store.close();
+      },
+      (error) => say(named(error).error),
+    );
   },
 
   /** Writes rows of as many bytes as the argument says until a write fails, then once more, and says what is there. For faults that strace puts in. */

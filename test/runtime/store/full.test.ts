@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import { FORMAT_VERSION } from '../../../codec/version.js';
@@ -12,23 +13,31 @@ import { keys, noise, numbered, put, read, remove } from '../../support/store-ro
 
 const MIB = 1024 * 1024;
 
-describe('store full', () => {
-  const start = children();
+/** Small disks in memory, for the suite it is called in. */
+function smallDisks(): { mount(test: Mocha.Context, size: string): string } {
   const mounted: string[] = [];
   // Hooks run in the order they are written: a disk is unmounted before its folder is removed.
   afterEach(() => {
     for (const folder of mounted.splice(0)) spawnSync('umount', ['-l', folder]);
   });
   const newFolder = temporaryFolders();
+  return {
+    mount(test, size) {
+      const folder = newFolder();
+      if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]).status !== 0) {
+        console.log('        (skipped: this user may not mount a small disk)');
+        test.skip();
+      }
+      mounted.push(folder);
+      return folder;
+    },
+  };
+}
 
-  /** A small disk in memory, or undefined when this user may not mount one. */
-  function smallDisk(size: string): string | undefined {
-    const folder = newFolder();
-    if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]).status !== 0)
-      return undefined;
-    mounted.push(folder);
-    return folder;
-  }
+describe('store full', () => {
+  const start = children();
+  const disks = smallDisks();
+  const newFolder = temporaryFolders();
 
   const bounded: [string, (mapBytesMax: number) => Promise<Store>][] = [
     [
@@ -159,11 +168,7 @@ describe('store full', () => {
 
   for (const durability of ['flush', 'commit'] as const) {
     it(`store: disk full (${durability}) -> StoreFullError, the process lives, and goes on when there is room`, async function () {
-      const disk = smallDisk('24m');
-      if (disk === undefined) {
-        console.log('        (skipped: this user may not mount a small disk)');
-        this.skip();
-      }
+      const disk = disks.mount(this, '24m');
       const child = start(['fill', path.join(disk, 'store'), durability, path.join(disk, 'ballast')]);
       const code = await child.ended;
       const said = child.said as Record<string, unknown>[];
@@ -179,12 +184,16 @@ describe('store full', () => {
       expect(after).to.deep.equal(['after-removal', 'after-room']);
     });
 
+    for (const bound of durability === 'flush' ? ['', 'bounded'] : [''])
+      it(`store: disk full (${durability} ${bound}), then most rows removed -> small and large writes are taken again`, async function () {
+        const disk = disks.mount(this, '16m');
+        const child = start(['empty', path.join(disk, 'store'), durability, bound]);
+        expect(await child.ended, child.complaints()).to.equal(0);
+        expect(child.said).to.deep.equal([{ small: true, large: true }]);
+      });
+
     it(`store: killed with the disk full (${durability}) -> opens and answers all the same, and goes on when there is room`, async function () {
-      const disk = smallDisk('24m');
-      if (disk === undefined) {
-        console.log('        (skipped: this user may not mount a small disk)');
-        this.skip();
-      }
+      const disk = disks.mount(this, '24m');
       const [folder, ballast] = [path.join(disk, 'store'), path.join(disk, 'ballast')];
       const killed = start(['full', folder, durability, ballast]);
       await killed.ended;
@@ -197,6 +206,48 @@ describe('store full', () => {
       ]);
     });
   }
+});
+
+describe('store on a disk that is too small', function () {
+  this.timeout(60_000);
+  const start = children();
+  const disks = smallDisks();
+
+  for (const [durability, seed, bounded] of [
+    ['flush', 1, 'bounded'],
+    ['flush', 2, 'bounded'],
+    ['flush', 3, ''],
+    ['commit', 4, ''],
+  ] as const)
+    it(`store: rows put and removed by chance (${durability} ${bounded}) -> refused or there, the process lives, and the store opens again`, async function () {
+      const disk = disks.mount(this, '5m');
+      const child = start(['churn', path.join(disk, 'store'), durability, `${seed} ${bounded}`]);
+      expect(await child.ended, child.complaints()).to.equal(0);
+      expect(child.said).to.deep.equal([
+        { refused: true, wrong: [], rows: 0 },
+        { wrong: [], rows: 0 },
+      ]);
+    });
+
+  for (const kib of [0, 4, 8, 12, 16, 32, 48])
+    it(`store: opened with ${kib} KiB left on the disk -> StoreFullError, or open, and the process lives`, async function () {
+      const disk = disks.mount(this, '4m');
+      const ballast = path.join(disk, 'ballast');
+      const folder = path.join(disk, 'store');
+      const made = start(['squeeze', folder, 'flush', `${ballast} ${kib}`]);
+      expect(await made.ended, made.complaints()).to.equal(0);
+      expect(made.said).to.deep.equal(['StoreFullError']);
+      expect(readdirSync(folder), 'nothing is left of the attempt').to.deep.equal([]);
+      rmSync(ballast);
+      const store = await openLmdbStore({ path: folder, durability: 'flush', format: FORMAT_VERSION });
+      await store.write([put('a')]);
+      await store.close();
+      // As a copy of data.mdb alone is.
+      for (const name of readdirSync(folder)) if (name !== 'data.mdb') rmSync(path.join(folder, name));
+      const again = start(['squeeze', folder, 'flush', `${ballast} ${kib}`]);
+      expect(await again.ended, again.complaints()).to.equal(0);
+      expect(['StoreFullError', 'open']).to.include(again.said[0]);
+    });
 });
 
 /** Writes rows until one is refused with StoreFullError, and returns how many were taken. */

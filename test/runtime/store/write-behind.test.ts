@@ -14,6 +14,7 @@ import { crc32 } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { FORMAT_VERSION } from '../../../codec/version.js';
+import { withDurability } from '../../../runtime/store/durability.js';
 import { StoreFailedError, StoreFullError } from '../../../runtime/store/errors.js';
 import { FaultPlan, faultyStore } from '../../../runtime/store/faulty.js';
 import { REDO_FILES } from '../../../runtime/store/folder.js';
@@ -223,6 +224,62 @@ describe('write behind flushed redo files that fail', () => {
     await store.close();
   });
 
+  it('store: no room in the redo file (commit) -> what was acknowledged before is flushed before the data file takes the write', async () => {
+    const { redo, asked, fail } = toldRedo(false);
+    const { store, plan } = overFaulty(redo);
+    plan.hold();
+    await store.write([put('a')]);
+    plan.delay = async () => {
+      asked.push('data file');
+    };
+    fail.code = 'ENOSPC';
+    const written = store.write([put('b')]);
+    await turns(5);
+    plan.release();
+    await written;
+    expect(asked.indexOf('sync')).to.be.within(0, asked.lastIndexOf('data file'));
+    delete fail.code;
+    await store.close();
+  });
+
+  for (const [what, flushes, value] of [
+    ['the redo file cannot be written (commit)', false, ''],
+    ['the data file fails at a large write (flush)', true, noise(64 * 1024, 1)],
+  ] as const)
+    it(`store: ${what} -> no write is taken afterwards either`, async () => {
+      const { redo, fail } = toldRedo(flushes);
+      const { store, plan } = overFaulty(redo);
+      if (flushes) plan.next({ kind: 'fail', when: 'before' });
+      else fail.code = 'EIO';
+      expect(await rejection(store.write([put('a', value)]))).to.be.instanceOf(StoreFailedError);
+      delete fail.code;
+      expect(await rejection(store.write([put('b')]))).to.be.instanceOf(StoreFailedError);
+      await store.close();
+    });
+
+  it('store: a large write finds no room (flush) -> removals that wait in a layer go to the data file', async () => {
+    const { redo } = toldRedo(true);
+    const { store, inner, plan } = overFaulty(redo);
+    await inner.write([put('old')]);
+    await store.write([remove('old')]);
+    await turns(10);
+    plan.full = true;
+    expect(await rejection(store.write([put('a', noise(64 * 1024, 1))]))).to.be.instanceOf(StoreFullError);
+    plan.full = false;
+    await turns(10);
+    expect(keys(inner)).not.to.include('old');
+    await store.close();
+  });
+
+  it('store: empty writes (commit) -> nothing is appended', async () => {
+    const { redo, fail } = toldRedo(false);
+    const { store } = overFaulty(redo);
+    fail.code = 'EIO';
+    await store.write([]);
+    delete fail.code;
+    await store.close();
+  });
+
   it('store: flush fails while a layer is written to the data file -> no write is taken afterwards either', async () => {
     const { redo, fail } = toldRedo(true);
     const { store, plan } = overFaulty(redo);
@@ -426,10 +483,10 @@ describe('redo files', () => {
     ]);
     const file = path.join(folder, 'redo.1');
     const whole = readFileSync(file);
-    for (let cut = 24 + 17; cut > 24; cut -= 1) {
+    for (let cut = 28 + 17; cut > 28; cut -= 1) {
       writeFileSync(file, Buffer.concat([whole.subarray(0, cut), Buffer.alloc(100)]));
       const found3 = found(folder, 2)[0]?.[1];
-      expect(found3).to.deep.equal(cut === 24 + 17 ? ['e'] : []);
+      expect(found3).to.deep.equal(cut === 28 + 17 ? ['e'] : []);
     }
   });
 
@@ -621,17 +678,71 @@ describe('redo files', () => {
     expect(readdirSync('/proc/self/fd').length).to.equal(before);
   });
 
-  it('redo: files of stores of format 3 -> are read', () => {
+  for (const [format, magic, seed] of [
+    [3, 'SBREDO1\n', 0],
+    [4, 'SBREDO2\n', 1],
+  ] as const)
+    it(`redo: files of stores of format ${format} -> are read, and applied before new ones begin`, async () => {
+      const folder = newFolder();
+      const store = await open(folder, 'memory');
+      await store.close();
+      const { bytes } = frame(put('a'));
+      bytes.writeUInt32LE(crc32(bytes.subarray(8), seed), 4);
+      const header = Buffer.alloc(24);
+      header.write(magic, 0, 'latin1');
+      header.writeDoubleLE(1, 8);
+      writeFileSync(path.join(folder, 'redo.1'), Buffer.concat([header, bytes]));
+      expect(found(folder, 0)).to.deep.equal([[1, ['a']]]);
+      const again = await open(folder, 'flush');
+      await again.write([put('b')]);
+      const copy = copyOf(folder, newFolder());
+      await again.close();
+      expect(found(copy, 1)).to.deep.equal([[2, ['b']]]);
+      const last = await open(copy, 'flush');
+      expect(keys(last)).to.deep.equal(['a', 'b']);
+      await last.close();
+    });
+
+  it('redo: a value that looks like frames of a later generation, left behind its newest frame -> is none', async () => {
+    const folder = newFolder();
+    const redo = new RedoFiles(folder, 0, true);
+    const forged = frame(put('forged')).bytes;
+    forged.writeUInt32LE(crc32(forged.subarray(8), 3), 4);
+    const empty = Buffer.alloc(8);
+    empty.writeUInt32LE(8);
+    empty.writeUInt32LE(crc32(Buffer.alloc(0), 3), 4);
+    // Wherever the newest frame ends, empty frames lead on to the last one.
+    await redo.flushAll([frame(put('k', Buffer.concat([...new Array(64).fill(empty), forged])))]);
+    redo.advance();
+    await redo.flushAll([frame(put('b'))]);
+    redo.clearPrevious();
+    redo.advance();
+    await redo.flushAll([frame(put('k', Buffer.alloc(64)))]);
+    redo.close();
+    expect(found(folder, 2)).to.deep.equal([[3, ['k']]]);
+  });
+
+  it('redo: a generation that cannot be applied, because the one before is torn -> is removed before the data file goes on', async () => {
     const folder = newFolder();
     const redo = new RedoFiles(folder, 0);
     redo.append(frame(put('a')));
+    redo.append(frame(put('b', noise(100, 1))));
+    redo.advance();
+    redo.append(frame(put('c')));
     redo.close();
-    const file = path.join(folder, 'redo.1');
-    const before = readFileSync(file);
-    before.write('SBREDO1\n', 0, 'latin1');
-    before.writeUInt32LE(crc32(before.subarray(24 + 8)), 24 + 4);
-    writeFileSync(file, before);
-    expect(found(folder, 0)).to.deep.equal([[1, ['a']]]);
+    truncateSync(path.join(folder, 'redo.1'), statSync(path.join(folder, 'redo.1')).size - 50);
+    const inner = openMemoryStore();
+    const taken: string[] = [];
+    const died = Object.assign(inner, {
+      generation: () => 0,
+      readPage: () => ({ rows: [], cutAt: undefined }),
+      commit: async () => {
+        taken.push(...readdirSync(folder));
+        throw new Error('the process ends here');
+      },
+    });
+    await rejection(withDurability(folder, died, { durability: 'memory' }));
+    expect(taken).to.deep.equal(['redo.1']);
   });
 
   it('redo: a write of many operations and sizes -> unpacked as it was packed', () => {
