@@ -44,16 +44,7 @@
  *   - It makes its lock file as a hole and maps it, so that a full disk would kill the process (SIGBUS): hence makeLockFile().
  */
 import { existsSync } from 'node:fs';
-import {
-  type FileHandle,
-  mkdtemp,
-  open as openFile,
-  readdir,
-  rename,
-  rm,
-  statfs,
-  writeFile,
-} from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { beginAgain } from './begin-again.js';

@@ -22,7 +22,6 @@
  * and are told from it by their checksums, which begin with a number drawn for the generation: with one that could be known beforehand, a value that
  * looks like frames could become some. The header is written with the first frames.
  */
-
 import { randomInt } from 'node:crypto';
 import {
   closeSync,
