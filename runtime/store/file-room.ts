@@ -17,8 +17,7 @@
  * For that the file gets a hole at its end, which takes no room: LMDB may take pages behind the end and give them up again unwritten, and the
  * header would speak of more than the file has.
  */
-import type { FileHandle } from 'node:fs/promises';
-import { statfs } from 'node:fs/promises';
+import { type FileHandle, statfs } from 'node:fs/promises';
 import { StoreFullError } from './errors.js';
 import { type LmdbStats, type PagesNeeded, pagesFor, usedPages } from './lmdb-pages.js';
 import { isNoSpace } from './no-space.js';
@@ -84,7 +83,7 @@ export class FileRoom {
     const { size, blocks } = await this.#file.stat();
     // A file that was opened may end with a hole.
     const isSolid = this.#filled !== Number.POSITIVE_INFINITY || blocks * BLOCK_BYTES >= size;
-    // What LMDB has taken is never written over.
+    // What LMDB has taken is never written over: `taken` is of the newest commit, whatever a reader sees, and no other is under way.
     const begin = isSolid ? Math.max(taken, Math.min(size, this.#filled)) : taken;
     this.#filled = begin;
     // To write far more than an extent twice would cost more than it saves.

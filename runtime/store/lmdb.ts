@@ -73,7 +73,7 @@ import {
 import { type LmdbStats, pagesFor, usedPages } from './lmdb-pages.js';
 import { type FolderLock, lockFolder } from './lock.js';
 import { isInputOutput, isNoSpace } from './no-space.js';
-import { type Page, type PageRequest, pagedRange, takePage } from './pages.js';
+import { NO_VALUE, type Page, type PageRequest, pagedRange, takePage } from './pages.js';
 import {
   boundFor,
   checkBounds,
@@ -265,7 +265,6 @@ type State = { kind: 'open' } | { kind: 'failed'; error: StoreFailedError };
 
 /** Bytes of one transaction at most, so that a long queue reaches the disk in steps that are each soon over. */
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
-const NO_VALUE = new Uint8Array();
 
 class LmdbStore implements Backing {
   readonly #folder: string;

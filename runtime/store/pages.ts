@@ -35,7 +35,7 @@ export interface Page<V = Uint8Array> {
 /** Enough rows that the cost of opening a page is spread thin, and a megabyte, which the host can spare at any time. */
 const PAGE_ROWS_MAX = 256;
 const PAGE_BYTES_MAX = 1024 * 1024;
-const NO_VALUE = new Uint8Array();
+export const NO_VALUE = new Uint8Array();
 
 /** The rows of a span, read lazily. The result can be iterated more than once; each time reads anew. */
 export function pagedRange(

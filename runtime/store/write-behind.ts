@@ -433,7 +433,9 @@ class WriteBehindStore implements Store {
     const back = this.#back ?? newLayer();
     const rows = retried ? laidOver(back, this.#front) : back;
     const all = opsOf(rows);
-    const ops = retried && redo !== undefined ? await this.#writeAhead(redo, all) : all;
+    const isAhead = retried && redo !== undefined;
+    if (isAhead) await this.#writeAhead(redo, all);
+    const ops = isAhead ? [] : all;
     if (redo !== undefined) ops.push(noteGeneration(redo.generation - 1));
     await this.#backing.commit(ops, 'behind');
     this.#back = undefined;
@@ -442,9 +444,9 @@ class WriteBehindStore implements Store {
 
   /**
    * Where there was no room for all at once: a few rows at a time, removals first, because a page that a transaction frees can be used by
-   * later ones only. A restart makes it whole, which must not find less than the data file has. Returns what is left to be written.
+   * later ones only. A restart makes it whole, which must not find less than the data file has.
    */
-  async #writeAhead(redo: RedoFiles, ops: readonly WriteOp[]): Promise<WriteOp[]> {
+  async #writeAhead(redo: RedoFiles, ops: readonly WriteOp[]): Promise<void> {
     redo.sync();
     const isRemoval = ({ kind }: WriteOp) => kind === 'remove';
     for (const some of [ops.filter(isRemoval), ops.filter((op) => !isRemoval(op))])
@@ -452,7 +454,6 @@ class WriteBehindStore implements Store {
         const missing = slice.filter((op) => !this.#isWritten(op));
         await this.#commitInParts(missing);
       }
-    return [];
   }
 
   /** What does not fit together may fit in part. */

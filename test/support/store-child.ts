@@ -35,7 +35,7 @@ const open = (): Promise<Store> =>
     path: folder,
     durability: durability as Durability,
     format: FORMAT_VERSION,
-    ...(argument === 'bounded' && { mapBytesMax: 2 ** 30 }),
+    ...(argument.endsWith('bounded') && { mapBytesMax: 2 ** 30 }),
   });
 const named = (error: unknown): { error: string; message: string; pid: unknown } => {
   const { name, message, pid } = error as Error & { pid?: number };
@@ -180,16 +180,8 @@ const modes: Record<string, () => Promise<void>> = {
   /** Puts and removes rows by chance on a disk that is too small for them, and says what it knows and what is there, also when opened again. */
   async churn() {
     process.on('unhandledRejection', (error) => say({ unhandled: String(error) }));
-    const [seed = '1', bounded] = argument.split(' ');
-    const next = generator(Number(seed));
-    const opened = (): Promise<Store> =>
-      openLmdbStore({
-        path: folder,
-        durability: durability as Durability,
-        format: FORMAT_VERSION,
-        ...(bounded === 'bounded' && { mapBytesMax: 2 ** 40 }),
-      });
-    const store = await opened();
+    const next = generator(Number.parseInt(argument, 10));
+    const store = await open();
     const known = new Map<string, Uint8Array>();
     let refused = 0;
     for (let i = 0; i < 2_500; i += 1) {
@@ -225,7 +217,7 @@ const modes: Record<string, () => Promise<void>> = {
       );
     say({ refused: refused > 0, wrong: wrong(store), rows: keys(store, 'n', 'o').length - known.size });
     await store.close();
-    const again = await opened();
+    const again = await open();
     say({ wrong: wrong(again), rows: keys(again, 'n', 'o').length - known.size });
     await again.close();
   },
