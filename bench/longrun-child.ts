@@ -29,6 +29,8 @@ export interface Slice {
   p99: number;
   resident: number;
   own: number;
+  /** Own memory less what V8 keeps for the heap of the host, which is several times what is in use and goes up and down. */
+  outside: number;
   /** The smallest: what is left just after a collection. */
   hostHeap: number;
   threadHeap: number;
@@ -164,6 +166,7 @@ async function slice(runtime: Runtime, load: Load, ms: number): Promise<Slice> {
     p99: latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN,
     resident: mean((s) => s.resident),
     own: mean((s) => s.own),
+    outside: mean((s) => s.outside),
     hostHeap: Math.min(...samples.map((s) => s.hostHeap)),
     threadHeap: Math.min(...samples.map((s) => s.threadHeap)),
     runsInMemory: mean((s) => s.runsInMemory),
@@ -174,11 +177,13 @@ async function slice(runtime: Runtime, load: Load, ms: number): Promise<Slice> {
 
 function sample(runtime: Runtime): Omit<Slice, 'perSecond' | 'p50' | 'p99'> {
   const { resident, own = resident } = processMemory();
+  const { heapUsed, heapTotal } = process.memoryUsage();
   const { runsInMemory, threadHeapBytes, store } = runtime.metrics();
   return {
     resident,
     own,
-    hostHeap: process.memoryUsage().heapUsed,
+    outside: own - heapTotal,
+    hostHeap: heapUsed,
     threadHeap: threadHeapBytes.reduce((sum, bytes) => sum + bytes, 0),
     runsInMemory,
     fileBytes: store.fileBytes,
@@ -194,6 +199,7 @@ function line(s: Slice): string {
     `p99 ${s.p99.toFixed(1)} ms`,
     `resident ${mib(s.resident)}`,
     `own ${mib(s.own)}`,
+    `outside the host's heap ${mib(s.outside)}`,
     `host heap ${mib(s.hostHeap)}`,
     `thread heap ${mib(s.threadHeap)}`,
     `runs ${Math.round(s.runsInMemory)}`,

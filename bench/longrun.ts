@@ -30,6 +30,12 @@ export const longrun: Workload = {
       row('latency, p99', (s) => s.p99, 'ms'),
       row('resident set', (s) => s.resident / MiB, 'MiB', GROWTH_MAX),
       row('resident set without pages of the data file', (s) => s.own / MiB, 'MiB', GROWTH_MAX),
+      row(
+        'the same, without what V8 keeps for the heap of the host',
+        (s) => s.outside / MiB,
+        'MiB',
+        GROWTH_MAX,
+      ),
       row('heap of the host, smallest', (s) => s.hostHeap / MiB, 'MiB', GROWTH_MAX),
       row('heap of the thread, smallest', (s) => s.threadHeap / MiB, 'MiB', GROWTH_MAX),
       row('runs in memory of the host', (s) => s.runsInMemory / 1_000, 'x'),

@@ -60,7 +60,7 @@ export interface RuntimeOptions {
   taskQueue?: string;
   /**
    * What an acknowledgement waits for. 'flush' (default): it is on the disk. 'commit': the operating system has it, so it
-   * survives the process but not a power cut. 'memory': nothing, it is written behind.
+   * survives the process but not a power cut. 'memory': nothing, it is written behind. The first two need a `path`.
    */
   durability?: Durability;
   limits?: Partial<Limits>;
@@ -83,6 +83,24 @@ export interface RuntimeOptions {
 }
 
 const DURABILITIES: readonly string[] = ['flush', 'commit', 'memory'];
+
+const OPTIONS: Record<keyof RuntimeOptions, true> = {
+  path: true,
+  workflowsPath: true,
+  activities: true,
+  activitiesPath: true,
+  threads: true,
+  namespace: true,
+  namespaces: true,
+  taskQueue: true,
+  durability: true,
+  limits: true,
+  whenFull: true,
+  logger: true,
+  showStackTraceSources: true,
+  identity: true,
+  ports: true,
+};
 
 export class Runtime {
   readonly client: Client;
@@ -188,6 +206,12 @@ interface Checked {
 function check(options: RuntimeOptions): Checked {
   if (typeof options !== 'object' || options === null)
     throw new ConfigurationError('Runtime.open takes an object of options');
+  // A misspelt path would keep everything in memory only, and nobody would notice before it is gone.
+  for (const name of Object.keys(options))
+    if (!Object.hasOwn(OPTIONS, name))
+      throw new ConfigurationError(
+        `Runtime.open has no option called '${name}'. The options are: ${Object.keys(OPTIONS).join(', ')}`,
+      );
   const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
   if (!Number.isInteger(threads) || threads < 1)
     throw new ConfigurationError(
@@ -196,6 +220,12 @@ function check(options: RuntimeOptions): Checked {
   if (options.durability !== undefined && !DURABILITIES.includes(options.durability)) {
     throw new ConfigurationError(
       `durability must be one of ${DURABILITIES.join(', ')}, got '${options.durability}'`,
+    );
+  }
+  const promised = options.durability === 'flush' || options.durability === 'commit';
+  if (promised && options.path === undefined) {
+    throw new ConfigurationError(
+      `durability '${options.durability}' needs a path, the folder of the store: without one everything is in memory`,
     );
   }
   if (options.whenFull !== undefined && options.whenFull !== 'error' && options.whenFull !== 'wait') {

@@ -209,6 +209,12 @@ describe('bad input', () => {
   describe('options', () => {
     const ROWS: [string, unknown, RegExp][] = [
       ['no object', 5, /takes an object/],
+      [
+        'an option that there is not',
+        { dataDir: '/somewhere' },
+        /has no option called 'dataDir'\. The options are: path, workflowsPath/,
+      ],
+      ['durability without a path', { durability: 'flush' }, /durability 'flush' needs a path/],
       ['threads: 0', { threads: 0 }, /threads must be a whole number of at least 1, got 0/],
       ['threads: 1.5', { threads: 1.5 }, /got 1\.5/],
       ['threads: text', { threads: '2' }, /got 2/],
