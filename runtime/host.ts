@@ -1027,8 +1027,11 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   #takeUp(live: Live): void {
     const { suspension } = live.run;
     if (suspension !== undefined) return this.#retryLater(live, suspension.failure.message);
+    const key = `turn ${live.run.runNo}`;
+    if (this.#underWay.has(key)) return;
+    this.#underWay.add(key);
     live.roused = true;
-    this.#enqueueRetry(live);
+    this.#enqueueRetry(live, () => this.#underWay.delete(key));
   }
 
   #retry(live: Live): void {
@@ -1038,9 +1041,10 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   /** A turn with what stands in the mailbox. */
-  #enqueueRetry(live: Live): void {
+  #enqueueRetry(live: Live, done: () => void = nothing): void {
     const { runNo } = live.run;
     const settle = (outcome: Outcome) => {
+      done();
       if (outcome.kind === 'error' && live.gone === undefined) this.#retryLater(live, outcome.error.message);
     };
     this.#threadOf(runNo).enqueue({ live, envelope: { kind: 'retry', runNo }, bytes: 0, settle });
@@ -1078,8 +1082,8 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (kind === 'timer') return this.#fire(live, seq);
     if (kind === 'activity') return this.#tryActivity(live, seq, at);
     if (kind === 'firstTurn') return this.#firstTurn(live);
-    if (kind === 'turnRetry' && live.run.needsTurn && live.retry === undefined && live.pending === 0)
-      this.#takeUp(live);
+    // Also when something is under way to the run: a query takes no turn, and nobody else would come for this one.
+    if (kind === 'turnRetry' && live.run.needsTurn && live.retry === undefined) this.#takeUp(live);
     if (kind === 'runTimeout') {
       const entry: JournalEntry = { kind: 'timedOut', time: this.#parts.clock.now(), retryState: 'TIMEOUT' };
       this.#deliver(runNo, { kind: 'note', runNo, entry }, ENVELOPE_BYTES, nothing);

@@ -269,6 +269,22 @@ describe('host', () => {
       expect(await list(test.again(handle))).to.deep.equal(['late enough']);
     });
 
+    it('a reopen while it fails, and a query at once: the turn is tried again all the same', async () => {
+      const clock = new ManualClock();
+      const { test } = await open({ clock });
+      const handle = await test.start('collector');
+      await handle.signal('failUntil', clock.now() + 1_000);
+      await eventually(async () => (await handle.describe()).pendingTurn);
+      await test.reopen();
+      // The runtime has not even looked yet at what is due.
+      const asked = test.again(handle).query('list');
+      clock.advance(1_000);
+      await asked;
+      clock.advance(1_000);
+      await eventually(async () => (await test.again(handle).describe()).pendingTurn === undefined);
+      expect(await list(test.again(handle))).to.deep.equal(['late enough']);
+    });
+
     it('updates that waited, and those that came while it was tried: taken in the order of the calls', async () => {
       const clock = new ManualClock();
       const { test } = await open({ clock });
