@@ -13,6 +13,7 @@
  * the store reported otherwise is overwritten before anything else can follow it.
  */
 import { journalRows, partRemovals } from './journal.js';
+import { StoreFullError } from './store/errors.js';
 import type { Store, WriteOp } from './store/store.js';
 
 interface Append {
@@ -89,7 +90,8 @@ export class Committer {
       this.#leftRows = 0;
       return undefined;
     } catch (error) {
-      this.#leftRows = Math.max(this.#leftRows, rows.length);
+      // Of a write that was refused nothing is left, and with removals the next would pass for one that makes room.
+      if (!(error instanceof StoreFullError)) this.#leftRows = Math.max(this.#leftRows, rows.length);
       return error as Error;
     }
   }

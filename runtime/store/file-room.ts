@@ -13,7 +13,7 @@
  *
  * When the disk is full, there often are free pages inside. Single ones LMDB finds; but a long value needs pages next to each
  * other, and whether there are any is mostly not known before. What it does not find it takes from the reserve. So growth may use half of it, what
- * has its place inside but only adds seven eighths, what also removes rows or is written behind all of it, and what finds its pages for sure goes on without.
+ * has its place inside seven eighths, what puts nothing all of it (it copies pages all the same), and what finds its pages for sure goes on without.
  * For that the file gets a hole at its end, which takes no room: LMDB may take pages behind the end and give them up again unwritten, and the
  * header would speak of more than the file has.
  */
@@ -30,6 +30,8 @@ const BLOCK_BYTES = 512;
 const ZEROS = Buffer.alloc(EXTENT_BYTES);
 /** Enough for a message of the usual limit twice. A small file has a quarter of its own size. */
 const RESERVE_BYTES_MOST = 4 * EXTENT_BYTES;
+/** A transaction that takes more than this finds its room on the disk, and the reserve is made by those after it: to write far more twice costs more than it saves. */
+const FILL_BYTES_MOST = 8 * EXTENT_BYTES;
 
 /** There always are some that LMDB cannot use yet, or not for this. */
 const FREE_PAGES_FEW = 64;
@@ -48,11 +50,8 @@ export class FileRoom {
     this.#file = file;
   }
 
-  /**
-   * @param onlyAdds it neither removes rows nor gives room back in a redo file
-   * @throws StoreFullError when there is no room, or none for what only adds
-   */
-  async make(ops: readonly WriteOp[], stats: LmdbStats, onlyAdds: boolean): Promise<Room> {
+  /** @throws StoreFullError when there is no room, or none for what puts something */
+  async make(ops: readonly WriteOp[], stats: LmdbStats): Promise<Room> {
     // LMDB itself extends the file on Windows.
     if (process.platform === 'win32') return 'ample';
     const { pageSize } = stats;
@@ -65,9 +64,9 @@ export class FileRoom {
     if (await this.#fill(taken, needed, reserve)) return 'ample';
     const used = usedPages(stats);
     const free = stats.lastPageNumber + 1 - used;
-    // Growth stops first, then what would find its place among the free pages, but adds to what is used.
-    const grows = free < 4 * values + FREE_PAGES_FEW;
-    const kept = grows ? reserve / 2 : onlyAdds ? reserve / 8 : 0;
+    // Growth stops first, then what would find its place among the free pages.
+    const grows = values > 0 && free < 4 * values + FREE_PAGES_FEW;
+    const kept = grows ? reserve / 2 : values > 0 ? reserve / 8 : 0;
     const isWithin = needed <= this.#filled - kept;
     if (!(isWithin || isFound(free, used, pages)) || !(await this.#reach(needed)))
       throw new StoreFullError(this.#folder, 'the disk is full and its data file cannot grow');
@@ -86,14 +85,12 @@ export class FileRoom {
     // What LMDB has taken is never written over: `taken` is of the newest commit, whatever a reader sees, and no other is under way.
     const begin = isSolid ? Math.max(taken, Math.min(size, this.#filled)) : taken;
     this.#filled = begin;
-    // To write far more than an extent twice would cost more than it saves.
-    if (begin < needed + reserve && needed <= begin + EXTENT_BYTES) {
-      try {
-        this.#filled += (await this.#file.write(ZEROS, 0, EXTENT_BYTES, begin)).bytesWritten;
-      } catch (error) {
-        if (!isNoSpace(error)) throw error;
-        return false;
-      }
+    try {
+      while (this.#filled < needed + reserve && needed <= begin + FILL_BYTES_MOST)
+        this.#filled += (await this.#file.write(ZEROS, 0, EXTENT_BYTES, this.#filled)).bytesWritten;
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+      return false;
     }
     const missing = needed + reserve - this.#filled;
     return missing <= 0 || ((await this.#diskHas(missing)) && (await this.#reach(needed)));
@@ -117,7 +114,6 @@ export class FileRoom {
 }
 
 /** LMDB cannot but find free pages: single ones wherever they are, a run where the gaps between used pages are as long on average. */
-function isFound(free: number, used: number, { values, atMost, longestRun }: PagesNeeded): boolean {
-  if (values === 0) return true;
+function isFound(free: number, used: number, { atMost, longestRun }: PagesNeeded): boolean {
   return longestRun === 1 ? free >= 2 * atMost : (free - atMost) / (used + 1) >= longestRun;
 }

@@ -8,15 +8,23 @@ import { SortedRows } from './sorted-rows.js';
 import type { WriteOp } from './store.js';
 
 /** Rows by key; undefined instead of a value is a removal that the data file has not seen. */
-export type Layer = SortedRows<Uint8Array | undefined>;
+export class Layer extends SortedRows<Uint8Array | undefined> {
+  /** Of all writes that it has taken in, those included of which every row was written over: what they take in a redo file, or in memory. */
+  takenBytes = 0;
+
+  constructor() {
+    super((value) => value?.length ?? 0);
+  }
+
+  take(ops: readonly WriteOp[], bytes: number): void {
+    for (const op of ops) this.set(op.key, op.kind === 'put' ? op.value : undefined);
+    this.takenBytes += bytes;
+  }
+}
 
 /** One transaction where there was no room for a layer as a whole. */
 const SLICE_ROWS_MAX = 32;
 const SLICE_BYTES_MAX = 1024 * 1024;
-
-export function newLayer(): Layer {
-  return new SortedRows((value) => value?.length ?? 0);
-}
 
 /** In the order of the keys. */
 export function opsOf(layer: Layer): WriteOp[] {
@@ -28,7 +36,7 @@ function toOp(key: Uint8Array, value: Uint8Array | undefined): WriteOp {
 }
 
 export function laidOver(under: Layer, over: Layer): Layer {
-  const both = newLayer();
+  const both = new Layer();
   for (const layer of [under, over]) for (const [key, value] of layer) both.set(key, value);
   return both;
 }

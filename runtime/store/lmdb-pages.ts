@@ -53,8 +53,10 @@ export function pagesFor(ops: readonly WriteOp[], stats: LmdbStats): PagesNeeded
   let runs = 0;
   let longestRun = 1;
   let inlineBytes = 0;
+  let longestKey = 0;
   for (const op of ops) {
     if (op.kind === 'remove') continue;
+    longestKey = Math.max(longestKey, op.key.length);
     const bytes = ROW_HEADER_BYTES + op.key.length + op.value.length;
     // A row that takes about half a page or more has its value on pages of its own.
     const ownPages = bytes > stats.pageSize / 2 - PAGE_HEADER_BYTES;
@@ -66,6 +68,12 @@ export function pagesFor(ops: readonly WriteOp[], stats: LmdbStats): PagesNeeded
   const inline = Math.ceil(inlineBytes / stats.pageSize);
   const leaves = Math.min(ops.length, stats.treeLeafPageCount);
   const branches = Math.min(ops.length * stats.treeDepth, stats.treeBranchPageCount);
-  const touched = leaves + branches + 2 * (pagesOf(stats.free) + inline);
+  // A page that was split is half full. A branch has the first key of each leaf, two of the longest.
+  const perBranch = Math.max(
+    2,
+    Math.floor((stats.pageSize - PAGE_HEADER_BYTES) / (ROW_HEADER_BYTES + longestKey) / 2),
+  );
+  const newBranches = Math.ceil((2 * inline) / (perBranch - 1));
+  const touched = leaves + branches + newBranches + 2 * (pagesOf(stats.free) + inline);
   return { values: runs + inline, atMost: runs + touched + PAGES_SPARE, longestRun };
 }

@@ -44,7 +44,7 @@
  *   - It makes its lock file as a hole and maps it, so that a full disk would kill the process (SIGBUS): hence makeLockFile().
  */
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { mkdtemp, open as openFile, readdir, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { beginAgain } from './begin-again.js';
@@ -182,7 +182,7 @@ async function createStore(folder: string, format: number): Promise<void> {
     await makeLockFile(aside);
     const database = openDatabase(aside);
     try {
-      await putFormat(database, format);
+      await putFormat(database, formatValue(format));
     } finally {
       await database.close();
     }
@@ -193,8 +193,11 @@ async function createStore(folder: string, format: number): Promise<void> {
   await syncFolder(folder);
 }
 
-async function putFormat(database: Database, format: number): Promise<void> {
-  const value = Buffer.from(JSON.stringify({ store: 'signalbox', format }));
+function formatValue(format: number): Uint8Array {
+  return Buffer.from(JSON.stringify({ store: 'signalbox', format }));
+}
+
+async function putFormat(database: Database, value: Uint8Array): Promise<void> {
   try {
     await database.batch(() => database.put(FORMAT_KEY, value));
   } catch (error) {
@@ -206,14 +209,21 @@ async function openStore(folder: string, lock: FolderLock, options: LmdbStoreOpt
   await checkDataFile(folder, path.join(folder, DATA_FILE));
   const hadLockFile = existsSync(path.join(folder, LMDB_LOCK_FILE));
   let database: Database | undefined;
+  let room: FileRoom | undefined;
   try {
     await makeLockFile(folder);
     database = openDatabase(folder);
     checkAlone(folder, database);
-    if (checkFormat(folder, database, options) < options.format) await putFormat(database, options.format);
-    const file = await openFile(path.join(folder, DATA_FILE), 'r+');
-    return new LmdbStore({ folder, database, file, lock, bytesMax: options.mapBytesMax ?? Infinity });
+    const format = checkFormat(folder, database, options);
+    room = new FileRoom(folder, await openFile(path.join(folder, DATA_FILE), 'r+'));
+    if (format < options.format) {
+      const value = formatValue(options.format);
+      await room.make([{ kind: 'put', key: FORMAT_KEY, value }], statsOf(database));
+      await putFormat(database, value);
+    }
+    return new LmdbStore({ folder, database, room, lock, bytesMax: options.mapBytesMax ?? Infinity });
   } catch (error) {
+    await room?.close();
     await database?.close();
     if (!hadLockFile) await rm(path.join(folder, LMDB_LOCK_FILE), { force: true });
     throw error;
@@ -226,6 +236,13 @@ function checkAlone(folder: string, database: Database): void {
   const before = readers();
   database.get(FORMAT_KEY);
   if (before > 0 || readers() > 1) throw new StoreLockedError(folder);
+}
+
+function statsOf(database: Database): LmdbStats {
+  const stats = database.getStats() as LmdbStats;
+  // The statistics opened a read transaction, and LMDB reuses no page that a reader could still see.
+  database.resetReadTxn();
+  return stats;
 }
 
 /** Returns the format that the store has. */
@@ -255,8 +272,6 @@ function unreadable(folder: string, error: unknown): Error {
 
 interface Queued {
   ops: readonly WriteOp[];
-  /** It was acknowledged before; see Backing. */
-  isBehind: boolean;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
@@ -280,13 +295,13 @@ class LmdbStore implements Backing {
   constructor(parts: {
     folder: string;
     database: Database;
-    file: FileHandle;
+    room: FileRoom;
     lock: FolderLock;
     bytesMax: number;
   }) {
     this.#folder = parts.folder;
     this.#database = parts.database;
-    this.#room = new FileRoom(parts.folder, parts.file);
+    this.#room = parts.room;
     this.#lock = parts.lock;
     this.#bytesMax = parts.bytesMax;
   }
@@ -320,17 +335,17 @@ class LmdbStore implements Backing {
     return this.commit(ops);
   }
 
-  commit(ops: readonly WriteOp[], behind?: 'behind'): Promise<void> {
+  commit(ops: readonly WriteOp[]): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) throw new StoreClosedError(this.#folder);
-      this.#queue.push({ ops, isBehind: behind !== undefined, resolve, reject });
+      this.#queue.push({ ops, resolve, reject });
       this.#committing ??= this.#commitQueue();
     });
   }
 
   stats(): StoreStats {
     this.#checkOpen();
-    const stats = this.#stats();
+    const stats = statsOf(this.#database);
     return {
       entries: stats.entryCount - this.#reservedRows(),
       usedBytes: usedPages(stats) * stats.pageSize,
@@ -387,10 +402,6 @@ class LmdbStore implements Backing {
 
   #reservedRows(): number {
     return this.#read(GENERATION_KEY) === undefined ? 1 : 2;
-  }
-
-  #stats(): LmdbStats {
-    return this.#database.getStats() as LmdbStats;
   }
 
   // -- writing ----------------------------------------------------------------------------------------------------
@@ -458,12 +469,9 @@ class LmdbStore implements Backing {
 
   /** Refuses what is over the bound, and what there is no room for in the file. */
   async #makeRoom(group: Queued[], ops: readonly WriteOp[]): Promise<Room> {
-    const stats = this.#stats();
-    // The statistics opened a read transaction, and LMDB reuses no page that a reader could still see.
-    this.#database.resetReadTxn();
+    const stats = statsOf(this.#database);
     if (this.#bytesMax !== Infinity) this.#checkBound(group, stats);
-    const onlyAdds = !group.some(({ isBehind }) => isBehind) && ops.every(({ kind }) => kind === 'put');
-    return this.#room.make(ops, stats, onlyAdds);
+    return this.#room.make(ops, stats);
   }
 
   /** Each write is held against its own bound, so that one which only adds cannot ride on one that removes. */

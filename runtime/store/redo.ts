@@ -35,6 +35,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statfsSync,
   write,
   writeSync,
 } from 'node:fs';
@@ -113,6 +114,7 @@ function unpackOps(frame: Buffer): WriteOp[] {
 export class RedoFiles {
   /** A write is flushed before it is acknowledged. */
   readonly flushes: boolean;
+  readonly #folder: string;
   readonly #files: [number, number];
   /** Of each file, so many bytes were there before. */
   readonly #lengths: [number, number] = [0, 0];
@@ -123,6 +125,8 @@ export class RedoFiles {
   #seed = 0;
   /** What the file begins with, until it is written: flushed with the first frames. */
   #header: Buffer | undefined;
+  /** Of the file that gathers, for so many bytes the disk had room when it was looked at. */
+  #lookedTo = 0;
 
   /**
    * @param applied the generation that the data file has
@@ -131,6 +135,7 @@ export class RedoFiles {
   constructor(folder: string, applied: number, flushes = false, left: readonly LeftGeneration[] = []) {
     const [even, odd] = REDO_FILES;
     this.flushes = flushes;
+    this.#folder = folder;
     const wholeBytes = (at: number) => left.find(({ generation }) => generation % 2 === at)?.wholeBytes ?? 0;
     const open = (name: string) => openFile(path.join(folder, name), flushes ? WRITE_FLUSHES : 0);
     this.#files = openBoth(
@@ -141,7 +146,7 @@ export class RedoFiles {
       for (const at of [0, 1] as const) {
         // Whole frames may lie behind one that is not, and would count again once that is written over.
         ftruncateSync(this.#files[at], wholeBytes(at));
-        if (flushes) fsyncSync(this.#files[at]);
+        fsyncSync(this.#files[at]);
         this.#lengths[at] = wholeBytes(at);
       }
     } catch (error) {
@@ -165,6 +170,17 @@ export class RedoFiles {
     return this.#bytes;
   }
 
+  /** Whether the file that gathers may take so many bytes more: they have their place in it, or the disk has room for them and for what it is to keep. */
+  hasRoom(bytes: number, kept: number): boolean {
+    const end = this.#bytes + bytes;
+    const length = this.#lengths[this.#generation % 2]!;
+    if (end <= Math.max(length, this.#lookedTo)) return true;
+    const grows = end + EXTENT.length - Math.max(length, this.#bytes);
+    if (freeBytes(this.#folder) < grows + kept) return false;
+    this.#lookedTo = end + EXTENT.length;
+    return true;
+  }
+
   /**
    * Begins the next generation in the other file, of which the data file must have what is in it. Not while flushAll() is under way.
    * Does nothing where this one has no frame yet.
@@ -181,6 +197,7 @@ export class RedoFiles {
     this.#header = header;
     this.#generation = next;
     this.#bytes = FILE_HEADER_BYTES;
+    this.#lookedTo = 0;
   }
 
   /** Appends a frame. Throws the system's error, ENOSPC for one, and then leaves the file as it was. */
@@ -274,6 +291,16 @@ const writeSome = promisify(write);
 async function writeAll(file: number, position: number, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; )
     done += (await writeSome(file, bytes, done, bytes.length - done, position + done)).bytesWritten;
+}
+
+function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    // Who does not know writes, and is told by the system.
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 function checksum(frame: Buffer, seed: number): number {

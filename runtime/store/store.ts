@@ -69,7 +69,7 @@ export interface Store {
 
   /**
    * All or nothing. Writes take effect in call order, but one of 64 KiB and more may be overtaken by those that are called before
-   * it has resolved: after a crash they may be there without it. Of a row the last call wins all the same. A rejected one does not
+   * it has resolved, and overtake those that were called before it and have not: after a crash the one may be there without the other. Of a row the last call wins all the same. A rejected one does not
    * hold up those after it. Within one write a later operation on a key wins over an earlier one. The caller leaves the bytes alone until the promise settles. Writes that are under way together may reach the
    * disk together. An empty write resolves when those before it have settled, but for large ones.
    * Rejects with TypeError or RangeError (a key of no or too many bytes, or one the store keeps for itself), StoreFullError

@@ -28,11 +28,11 @@
  * With redo files, what waits takes room on the disk twice until it is in the data file: once in each.
  */
 import { StoreClosedError, StoreFailedError, StoreFullError } from './errors.js';
-import { type Layer, laidOver, newLayer, opsOf, slicesOf, valueBytes } from './layer.js';
+import { Layer, laidOver, opsOf, slicesOf, valueBytes } from './layer.js';
 import { layeredPage } from './layered-page.js';
 import { isNoSpace } from './no-space.js';
 import { type Page, type PageRequest, pagedRange } from './pages.js';
-import { type Frame, packFrame, type RedoFiles } from './redo.js';
+import { type Frame, type LeftGeneration, packFrame, type RedoFiles } from './redo.js';
 import {
   checkBounds,
   checkOps,
@@ -46,11 +46,8 @@ import {
 /** The store under it: writes are durable when they resolve. */
 export interface Backing extends Store {
   readPage(request: PageRequest): Page;
-  /**
-   * write() without the check, so that the generation can be noted under a reserved key. What is written behind is acknowledged, and
-   * its redo file is given back for it: so it may use the room that is left for what makes room.
-   */
-  commit(ops: readonly WriteOp[], behind?: 'behind'): Promise<void>;
+  /** write() without the check, so that the generation can be noted under a reserved key. */
+  commit(ops: readonly WriteOp[]): Promise<void>;
 }
 
 /** What may be lost, or must be done again at a restart, at most. One transaction of this size takes tens of ms. */
@@ -69,15 +66,18 @@ const DIRECT_BYTES_LEAST = 64 * 1024;
  * next large writes take, and without it the file grows instead, which costs every large write (signals of 50 KiB: a fifth).
  */
 const DIRECT_BYTES_BEFORE_LAYER = 16 * 1024 * 1024;
-/** How often a full disk is tried again. */
-const RETRY_MS = 100;
+/** After so long a full disk is tried again: sooner when something was removed, later the longer it stays full, because each time what waits is read. */
+const RETRY_MS_LEAST = 100;
+const RETRY_MS_MOST = 2_000;
+/** What the data file takes for a layer beside its rows. */
+const LAYER_ROOM_BYTES = 1024 * 1024;
 
 export interface WriteBehindOptions {
   path: string;
   /** Where writes survive loss of power ('flush') or kill -9 ('commit'), or undefined ('memory'). */
   redo: RedoFiles | undefined;
   /** What the redo files have already and the data file does not, oldest first: two generations at most. */
-  left?: readonly { ops: readonly WriteOp[] }[];
+  left?: readonly Pick<LeftGeneration, 'ops' | 'wholeBytes'>[];
   /** The operation that notes in the data file that it has a generation of the redo files. */
   noteGeneration: (generation: number) => WriteOp;
   /** Called when everything is in the data file, before that is closed. */
@@ -103,7 +103,7 @@ export function writeBehind(backing: Backing, options: WriteBehindOptions): Stor
 class WriteBehindStore implements Store {
   readonly #backing: Backing;
   readonly #options: WriteBehindOptions;
-  #front: Layer = newLayer();
+  #front = new Layer();
   #back: Layer | undefined;
   /** For room. */
   #waiting: Waiting[] = [];
@@ -119,7 +119,10 @@ class WriteBehindStore implements Store {
   /** What went to the data file at once since the front layer began. */
   #directBytes = 0;
   #closing: Promise<void> | undefined;
-  #pausing: NodeJS.Timeout | undefined;
+  #pausing: { timer: NodeJS.Timeout; resume: () => void } | undefined;
+  #pauseMs = RETRY_MS_LEAST;
+  /** The data file did not take the back layer as a whole. */
+  #stumbled = false;
   /** There was no room for a write: what is in the layers, removals among it, goes to the data file, and the next generation into the other redo file. */
   #wantsRoom = false;
   #state: State = { kind: 'open' };
@@ -127,10 +130,10 @@ class WriteBehindStore implements Store {
   constructor(backing: Backing, options: WriteBehindOptions) {
     this.#backing = backing;
     this.#options = options;
-    for (const { ops } of options.left ?? []) {
+    for (const { ops, wholeBytes } of options.left ?? []) {
       if (this.#front.size > 0) this.#back = this.#front;
-      this.#front = newLayer();
-      this.#take(ops);
+      this.#front = new Layer();
+      this.#front.take(ops, wholeBytes);
     }
     this.#drainIfDue();
   }
@@ -161,6 +164,8 @@ class WriteBehindStore implements Store {
       const waiting = { frame: packFrame(ops), resolve, reject };
       if (this.#waiting.length > 0 || !this.#hasRoom(waiting.frame)) {
         this.#waiting.push(waiting);
+        // An open store does not keep the process, but one that somebody waits for does.
+        this.#pausing?.timer.ref();
         this.#drainIfDue();
       } else this.#accept(waiting);
     });
@@ -180,7 +185,7 @@ class WriteBehindStore implements Store {
   }
 
   async #close(): Promise<void> {
-    this.#pausing?.ref();
+    this.#pausing?.resume();
     // What waited for room is appended when a layer has gone, and is a layer then.
     do {
       await this.#flushing;
@@ -213,6 +218,7 @@ class WriteBehindStore implements Store {
     this.#directBytes += valueBytes(ops);
     try {
       await this.#backing.commit(ops);
+      this.#retrySoon();
     } catch (error) {
       this.#note(error);
       throw error;
@@ -224,8 +230,13 @@ class WriteBehindStore implements Store {
   /** What follows from an error for the writes that come. */
   #note(error: unknown): void {
     if (error instanceof StoreFullError) this.#wantsRoom = true;
-    // Of a disk that did not write it is not known any more what it has.
-    if (error instanceof StoreFailedError) this.#state = { kind: 'failed', error };
+    if (error instanceof StoreFailedError) this.#fail(error);
+  }
+
+  /** Of a disk that did not write it is not known any more what it has. */
+  #fail(error: StoreFailedError): void {
+    this.#state = { kind: 'failed', error };
+    this.#refuseWaiting(error);
   }
 
   /** Not where a layer or the redo file has a row of it, or will have: writes of the same row take effect in call order. */
@@ -262,9 +273,12 @@ class WriteBehindStore implements Store {
   #hasRoom(frame: Frame): boolean {
     const rows = this.#pendingRows();
     if (rows === 0) return true;
-    // Rows that were written over take room in the redo file.
-    const bytes = Math.max(this.#pendingBytes(), this.#options.redo?.bytes ?? 0);
-    return rows + frame.ops.length <= PENDING_ROWS_MAX && bytes + frame.bytes.length <= PENDING_BYTES_MAX;
+    const coming = this.#appendingBytes + frame.bytes.length;
+    const bytes = this.#front.takenBytes + (this.#back?.takenBytes ?? 0) + coming;
+    if (rows + frame.ops.length > PENDING_ROWS_MAX || bytes > PENDING_BYTES_MAX) return false;
+    // A redo file must leave the data file the room for what waits, or neither could go on. Once there is none, what removes rows is tried.
+    if (this.#state.kind === 'full') return true;
+    return this.#options.redo?.hasRoom(coming, 2 * this.#pendingBytes() + LAYER_ROOM_BYTES) ?? true;
   }
 
   #accept(waiting: Waiting): void {
@@ -287,12 +301,9 @@ class WriteBehindStore implements Store {
   }
 
   #apply({ frame, resolve }: Waiting): void {
-    this.#take(frame.ops);
+    this.#front.take(frame.ops, frame.bytes.length);
+    this.#retrySoon();
     resolve();
-  }
-
-  #take(ops: readonly WriteOp[]): void {
-    for (const op of ops) this.#front.set(op.key, op.kind === 'put' ? op.value : undefined);
   }
 
   /** Appends what there is, as much at once as has gathered, until there is nothing left. Never rejects. */
@@ -324,8 +335,7 @@ class WriteBehindStore implements Store {
     } catch (cause) {
       const error = this.#named(cause);
       if (error instanceof StoreFullError && group.length > 1 && attempt === undefined) return false;
-      // Of a disk that did not flush it is not known any more what it has.
-      if (error instanceof StoreFailedError) this.#state = { kind: 'failed', error };
+      if (error instanceof StoreFailedError) this.#fail(error);
       failure = { cause };
     }
     for (const waiting of group) {
@@ -346,6 +356,7 @@ class WriteBehindStore implements Store {
       // What was acknowledged before must not be less durable.
       this.#options.redo?.sync();
       await this.#backing.commit(frame.ops);
+      this.#retrySoon();
       resolve();
     } catch (reason) {
       const error = this.#named(reason);
@@ -371,7 +382,6 @@ class WriteBehindStore implements Store {
   }
 
   #acceptWaiting(): void {
-    if (this.#state.kind === 'failed') this.#refuseWaiting(this.#state.error);
     while (this.#waiting.length > 0 && this.#hasRoom(this.#waiting[0]!.frame))
       this.#accept(this.#waiting.shift()!);
   }
@@ -386,8 +396,7 @@ class WriteBehindStore implements Store {
     const canWait = this.#options.redo?.flushes && this.#closing === undefined && this.#waiting.length === 0;
     if (!canWait || this.#back !== undefined || this.#state.kind === 'full' || this.#wantsRoom) return true;
     if (this.#directBytes >= DIRECT_BYTES_BEFORE_LAYER) return true;
-    const bytes = Math.max(this.#front.bytes, this.#options.redo?.bytes ?? 0);
-    return bytes >= LAYER_BYTES_LEAST || this.#front.size >= LAYER_ROWS_LEAST;
+    return this.#front.takenBytes >= LAYER_BYTES_LEAST || this.#front.size >= LAYER_ROWS_LEAST;
   }
 
   /** Writes layers to the data file until none is due. Never rejects. */
@@ -398,6 +407,8 @@ class WriteBehindStore implements Store {
       try {
         await this.#drainLayer();
         if (this.#state.kind === 'full') this.#state = { kind: 'open' };
+        this.#stumbled = false;
+        this.#pauseMs = RETRY_MS_LEAST;
         this.#wantsRoom = false;
         this.#acceptWaiting();
       } catch (error) {
@@ -410,34 +421,43 @@ class WriteBehindStore implements Store {
     this.#draining = undefined;
   }
 
-  /** An open store does not keep the process; one that is being closed does. */
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#pausing = setTimeout(resolve, RETRY_MS).unref();
+  async #pause(): Promise<void> {
+    const ms = this.#pauseMs;
+    this.#pauseMs = Math.min(2 * ms, RETRY_MS_MOST);
+    await new Promise<void>((resume) => {
+      this.#pausing = { timer: setTimeout(resume, ms).unref(), resume };
     });
+    clearTimeout(this.#pausing!.timer);
+    this.#pausing = undefined;
+  }
+
+  /** What was taken on a full disk removed something, or found room. */
+  #retrySoon(): void {
+    if (this.#pausing === undefined || this.#pauseMs === RETRY_MS_LEAST) return;
+    this.#pauseMs = RETRY_MS_LEAST;
+    setTimeout(this.#pausing.resume, RETRY_MS_LEAST).unref();
   }
 
   async #drainLayer(): Promise<void> {
     const { redo, noteGeneration } = this.#options;
-    const retried = this.#back !== undefined;
     if (this.#back === undefined) {
       await this.#betweenAppends(() => {
         redo?.advance();
         this.#directBytes = 0;
         this.#back = this.#front;
-        this.#front = newLayer();
+        this.#front = new Layer();
       });
     }
     // After a full disk what came since goes along: its removals may be what makes it fit. It
     // stays in the front layer too, because to write a row again is harmless and the redo files are kept in step.
-    const back = this.#back ?? newLayer();
-    const rows = retried ? laidOver(back, this.#front) : back;
+    const back = this.#back ?? new Layer();
+    const rows = this.#stumbled ? laidOver(back, this.#front) : back;
     const all = opsOf(rows);
-    const isAhead = retried && redo !== undefined;
+    const isAhead = this.#stumbled && redo !== undefined;
     if (isAhead) await this.#writeAhead(redo, all);
     const ops = isAhead ? [] : all;
     if (redo !== undefined) ops.push(noteGeneration(redo.generation - 1));
-    await this.#backing.commit(ops, 'behind');
+    await this.#backing.commit(ops);
     this.#back = undefined;
     redo?.clearPrevious();
   }
@@ -452,17 +472,18 @@ class WriteBehindStore implements Store {
     for (const some of [ops.filter(isRemoval), ops.filter((op) => !isRemoval(op))])
       for (const slice of slicesOf(some)) {
         const missing = slice.filter((op) => !this.#isWritten(op));
-        await this.#commitInParts(missing);
+        if (missing.length > 0) await this.#commitInParts(missing);
+        else await new Promise((resolve) => setImmediate(resolve));
       }
   }
 
   /** What does not fit together may fit in part. */
   async #commitInParts(ops: readonly WriteOp[]): Promise<void> {
     try {
-      await this.#backing.commit(ops, 'behind');
+      await this.#backing.commit(ops);
     } catch (error) {
       if (!(error instanceof StoreFullError) || ops.length === 1) throw error;
-      for (const op of ops) await this.#backing.commit([op], 'behind');
+      for (const op of ops) await this.#backing.commit([op]);
     }
   }
 
@@ -476,8 +497,9 @@ class WriteBehindStore implements Store {
   /** The data file did not take a layer. The layer stays in memory; whoever waits for room is told. */
   #stumble(cause: unknown): void {
     const error = this.#named(cause);
-    if (error instanceof StoreFailedError) this.#state = { kind: 'failed', error };
-    else if (this.#state.kind !== 'failed') this.#state = { kind: 'full', error };
+    this.#stumbled = true;
+    if (error instanceof StoreFailedError) return this.#fail(error);
+    if (this.#state.kind !== 'failed') this.#state = { kind: 'full', error };
     this.#refuseWaiting(error);
   }
 

@@ -27,6 +27,22 @@ function committer(lastSeq = 0, valueBytesMax?: number) {
 }
 
 describe('committer', () => {
+  it('a full store: a value of several rows was refused, and the next one is refused as well', async () => {
+    // With room for what removes rows, as a full store has.
+    const disk = openMemoryStore({ bytesMax: 8_000 });
+    const made = new Committer(disk, 0);
+    const told: string[] = [];
+    for (const size of [40_000, 8_100, 8_100])
+      await new Promise<void>((resolve) =>
+        made.append(
+          new Uint8Array(size),
+          () => resolve(void told.push('durable')),
+          (error) => resolve(void told.push(error.name)),
+        ),
+      );
+    expect(told).to.deep.equal(['StoreFullError', 'StoreFullError', 'StoreFullError']);
+  });
+
   it('one append: told when the store has it, numbered from the newest value there', async () => {
     const { made, told, append, value, plan } = committer(41);
     plan.hold('after');

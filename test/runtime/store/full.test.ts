@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import { FORMAT_VERSION } from '../../../codec/version.js';
@@ -208,6 +208,33 @@ describe('store full', () => {
   }
 });
 
+describe('room in the data file', () => {
+  const newFolder = temporaryFolders();
+
+  for (const [durability, bytes, together] of [
+    ['flush', 3_000, 1],
+    ['flush', 20_000, 8],
+    ['flush', 400_000, 1],
+    ['commit', 3_000, 20],
+  ] as const)
+    it(`store: grows by rows of ${bytes} bytes, ${together} at once (${durability}) -> half of the reserve at least is always there`, async () => {
+      const folder = newFolder();
+      const store = await openLmdbStore({ path: folder, durability, format: FORMAT_VERSION });
+      const least: number[] = [];
+      for (let no = 0, taken = 0; taken < 20 * MIB; ) {
+        await Promise.all(
+          Array.from({ length: together }, () => store.write([put(numbered('n', no++), noise(bytes, no))])),
+        );
+        await new Promise((resolve) => setImmediate(resolve));
+        if (store.stats().fileBytes === taken) continue;
+        taken = store.stats().fileBytes;
+        if (taken > 16 * MIB) least.push(statSync(path.join(folder, 'data.mdb')).blocks * 512 - taken);
+      }
+      expect(Math.min(...least)).to.be.at.least(2 * MIB);
+      await store.close();
+    });
+});
+
 describe('store on a disk that is too small', function () {
   this.timeout(60_000);
   const start = children();
@@ -224,10 +251,24 @@ describe('store on a disk that is too small', function () {
       const child = start(['churn', path.join(disk, 'store'), durability, `${seed} ${bounded}`]);
       expect(await child.ended, child.complaints()).to.equal(0);
       expect(child.said).to.deep.equal([
-        { refused: true, wrong: [], rows: 0 },
+        { refused: true, met: 0, wrong: [], rows: 0 },
         { wrong: [], rows: 0 },
       ]);
     });
+
+  it('store: rows written over without a pause (commit) -> the redo file leaves room for them, and they are removed again', async function () {
+    const disk = disks.mount(this, '10m');
+    const child = start(['overwrite', path.join(disk, 'store'), 'commit']);
+    expect(await child.ended, child.complaints()).to.equal(0);
+    expect(child.said).to.deep.equal([{ refused: 0, rows: 0 }]);
+  });
+
+  it('store: filled by many writes at once (commit) -> all that was there before can be removed', async function () {
+    const disk = disks.mount(this, '24m');
+    const child = start(['replace', path.join(disk, 'store'), 'commit']);
+    expect(await child.ended, child.complaints()).to.equal(0);
+    expect(child.said).to.deep.equal([{ refused: 0, old: 0 }]);
+  });
 
   for (const kib of [0, 4, 8, 12, 16, 32, 48])
     it(`store: opened with ${kib} KiB left on the disk -> StoreFullError, or open, and the process lives`, async function () {

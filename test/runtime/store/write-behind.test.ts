@@ -23,7 +23,7 @@ import { openMemoryStore } from '../../../runtime/store/memory.js';
 import { type Page, type PageRequest, takePage } from '../../../runtime/store/pages.js';
 import { packFrame, RedoFiles, readRedo } from '../../../runtime/store/redo.js';
 import type { Durability, Store, WriteOp } from '../../../runtime/store/store.js';
-import { type Backing, writeBehind } from '../../../runtime/store/write-behind.js';
+import { type Backing, type WriteBehindOptions, writeBehind } from '../../../runtime/store/write-behind.js';
 import { temporaryFolders } from '../../support/store-folder.js';
 import { bytes, keys, noise, numbered, put, read, rejection, remove } from '../../support/store-rows.js';
 
@@ -32,7 +32,10 @@ const turns = async (count: number): Promise<void> => {
 };
 
 /** Write-behind over a memory store that does as it is told. */
-function overFaulty(redo?: RedoFiles): { store: Store; inner: Store; plan: FaultPlan } {
+function overFaulty(
+  redo?: RedoFiles,
+  left?: WriteBehindOptions['left'],
+): { store: Store; inner: Store; plan: FaultPlan } {
   const inner = openMemoryStore();
   const plan = new FaultPlan();
   const faulty = faultyStore(inner, plan);
@@ -51,23 +54,35 @@ function overFaulty(redo?: RedoFiles): { store: Store; inner: Store; plan: Fault
   });
   const noteGeneration = (): WriteOp => put('generation');
   return {
-    store: writeBehind(backing, { path: 'here', redo, noteGeneration, removeRedo() {} }),
+    store: writeBehind(backing, {
+      path: 'here',
+      redo,
+      ...(left && { left }),
+      noteGeneration,
+      removeRedo() {},
+    }),
     inner,
     plan,
   };
 }
 
 /** Redo files that fail as they are told, and say what they were asked. */
-function toldRedo(flushes: boolean): { redo: RedoFiles; asked: string[]; fail: { code?: string } } {
+function toldRedo(flushes: boolean): {
+  redo: RedoFiles;
+  asked: string[];
+  fail: { code?: string };
+  disk: { room: boolean };
+} {
   const asked: string[] = [];
   const fail: { code?: string } = {};
+  const disk = { room: true };
   const append = () => {
     if (fail.code !== undefined) throw Object.assign(new Error(fail.code), { code: fail.code });
   };
   const redo = {
     flushes,
     generation: 1,
-    bytes: 0,
+    hasRoom: () => disk.room,
     append,
     flushAll: async () => append(),
     advance: () => asked.push('advance'),
@@ -75,7 +90,7 @@ function toldRedo(flushes: boolean): { redo: RedoFiles; asked: string[]; fail: {
     sync: () => asked.push('sync'),
     close: () => append(),
   };
-  return { redo: redo as unknown as RedoFiles, asked, fail };
+  return { redo: redo as unknown as RedoFiles, asked, fail, disk };
 }
 
 describe('write behind', () => {
@@ -306,6 +321,68 @@ describe('write behind flushed redo files that fail', () => {
     plan.full = false;
     await new Promise((resolve) => setTimeout(resolve, 250));
     expect(asked.slice(0, 3)).to.deep.equal(['advance', 'sync', 'clear']);
+    await store.close();
+  });
+
+  for (const flushes of [true, false])
+    it(`store: the redo file would take the room of the data file (${flushes ? 'flush' : 'commit'}) -> a write waits until a layer has gone`, async () => {
+      const { redo, disk } = toldRedo(flushes);
+      const { store, inner, plan } = overFaulty(redo);
+      plan.hold();
+      await store.write([put('a')]);
+      disk.room = false;
+      let written = false;
+      const waits = store.write([put('b')]).then(() => {
+        written = true;
+      });
+      await turns(10);
+      expect(written).to.equal(false);
+      plan.release();
+      await waits;
+      expect(keys(inner)).to.include('a');
+      await store.close();
+    });
+
+  it('store: a disk fails while a write waits for room -> it is refused', async () => {
+    const { redo } = toldRedo(true);
+    const { store, plan } = overFaulty(redo);
+    plan.full = true;
+    await store.write(Array.from({ length: 600 }, (_, i) => put(numbered('a', i))));
+    await turns(10);
+    // As many rows as may wait.
+    await store.write(Array.from({ length: 32 * 1024 - 600 }, (_, i) => remove(numbered('b', i))));
+    const waits = store.write([remove('c')]);
+    plan.full = false;
+    plan.next({ kind: 'fail', when: 'before' });
+    const direct = store.write([put('d', noise(70_000, 1)), remove('e')]);
+    expect(await rejection(direct)).to.be.instanceOf(StoreFailedError);
+    expect(await rejection(waits)).to.be.instanceOf(StoreFailedError);
+    await store.close();
+  });
+
+  it('store: two generations are left by a crash -> one transaction each', async () => {
+    const { redo } = toldRedo(true);
+    const left = ['a', 'b'].map((name) => ({
+      ops: Array.from({ length: 600 }, (_, i) => put(numbered(name, i))),
+      wholeBytes: 20_000,
+    }));
+    const { store, inner, plan } = overFaulty(redo, left);
+    await turns(20);
+    expect(keys(inner)).to.have.length(1_201);
+    expect(plan.writes).to.equal(2);
+    await store.close();
+  });
+
+  it('store: one row written over and over on a full disk (memory) -> what its writes take in memory is bounded', async () => {
+    const { store, plan } = overFaulty();
+    plan.full = true;
+    await store.write([put('a')]);
+    await turns(10);
+    const value = noise(1024 * 1024, 1);
+    const write = () => store.write([put('a', value), remove('b')]);
+    for (let i = 0; i < 31; i += 1) await write();
+    expect(await rejection(write())).to.be.instanceOf(StoreFullError);
+    plan.full = false;
     await store.close();
   });
 
