@@ -213,6 +213,15 @@ describe('bad input', () => {
   });
 
   describe('options', () => {
+    class Cashier {
+      readonly till = [];
+      pay(): string {
+        return 'paid';
+      }
+    }
+    class HeadCashier extends Cashier {
+      readonly name = 'head';
+    }
     const ROWS: [string, unknown, RegExp][] = [
       ['no object', 5, /takes an object/],
       [
@@ -233,6 +242,49 @@ describe('bad input', () => {
       ['a path that is no text', { path: 5 }, /path must be the name of a folder/],
       ['activities that are no object', { activities: 5 }, /activities must be an object of functions/],
       ['activities: null', { activities: null }, /activities must be an object of functions/],
+      ['activities that are a list', { activities: [() => 1] }, /must be an object of functions, got array/],
+      [
+        'activities that are a promise',
+        { activities: Promise.resolve({ pay: () => 1 }) },
+        /got a promise: await it first/,
+      ],
+      [
+        'activities without a function',
+        { activities: { pay: 1, ship: 'x' } },
+        /this one has none: pay, ship/,
+      ],
+      [
+        'activities that are methods of a class',
+        { activities: new Cashier() },
+        /on its class, as pay is: those are not registered\..* \{ pay: \(\.\.\.args\) => instance\.pay\(\.\.\.args\) \}/,
+      ],
+      [
+        'activities that are methods of a class that it extends',
+        { activities: new HeadCashier() },
+        /on its class, as pay is/,
+      ],
+      [
+        'a workflows path that is no text',
+        { workflowsPath: 5 },
+        /workflowsPath must be the path of a module or its file: URL, got number/,
+      ],
+      [
+        'an empty activities path',
+        { activitiesPath: '' },
+        /activitiesPath must be the path of a module or its file: URL, got ''/,
+      ],
+      ['activitiesPath: null', { activitiesPath: null }, /activitiesPath must be .*, got null/],
+      [
+        'an activities path that is an address',
+        { activitiesPath: new URL('http://localhost/activities.ts') },
+        /activitiesPath must be .*, got http:\/\/localhost\/activities\.ts/,
+      ],
+      [
+        'a logger with a method per level',
+        { logger: { info: () => undefined, error: () => undefined } },
+        /logger must have a method log\(level, message, attributes\)/,
+      ],
+      ['a logger that is a function', { logger: () => undefined }, /logger must have a method log\(/],
       ['an unknown limit', { limits: { turnMs: 5 } }, /no limit called 'turnMs'/],
       ['a limit of 0', { limits: { turnMsMax: 0 } }, /limits\.turnMsMax must be a positive number/],
       [
@@ -258,12 +310,67 @@ describe('bad input', () => {
       });
     }
 
-    it('an activities module that is missing or throws: told, and nothing stays open', async () => {
-      const error = await rejection(
-        Runtime.open({ workflowsPath, activitiesPath: '/nowhere.ts', threads: 1 }),
-      );
-      expect(error).to.be.instanceOf(WorkflowBundleError);
-      expect(error.message).to.match(/nowhere\.ts/);
+    const modules: string[] = [];
+    afterEach(() => {
+      for (const folder of modules.splice(0)) rmSync(folder, { recursive: true, force: true });
+    });
+
+    function activitiesModule(text: string): string {
+      const folder = mkdtempSync(path.join(tmpdir(), 'signalbox-bad-'));
+      modules.push(folder);
+      const file = path.join(folder, 'activities.ts');
+      writeFileSync(file, text);
+      return file;
+    }
+
+    const ACTIVITIES: [string, () => string, RegExp][] = [
+      [
+        'is missing',
+        () => '/nowhere/at-all.ts',
+        /^Cannot bundle the activities of '\/nowhere\/at-all\.ts': there is no such file/,
+      ],
+      [
+        'does not compile',
+        () => activitiesModule('export function a() {\n  const = 5;\n}'),
+        /^Cannot bundle the activities of '.*': \S*activities\.ts:2:9: Expected identifier/,
+      ],
+      [
+        'throws while it is evaluated',
+        () => activitiesModule('export function a() {}\nthrow new TypeError("at once");'),
+        /^Cannot bundle the activities of '.*': evaluating it failed: TypeError: at once/,
+      ],
+      [
+        'exports no function',
+        () => activitiesModule('export const a = 1;'),
+        /^Cannot bundle the activities of '.*': exports no activity functions/,
+      ],
+      [
+        'is a URL of another machine',
+        () => 'file://elsewhere/activities.ts',
+        /^Cannot bundle the activities of 'file:\/\/elsewhere\/activities\.ts': File URL host/,
+      ],
+    ];
+    for (const [name, file, message] of ACTIVITIES) {
+      it(`an activities module that ${name}: WorkflowBundleError that says so once, and nothing stays open`, async () => {
+        const activitiesPath = file();
+        const error = await rejection(Runtime.open({ workflowsPath, activitiesPath, threads: 1 }));
+        expect(error).to.be.instanceOf(WorkflowBundleError).with.property('workflowsPath', activitiesPath);
+        expect(error.message).to.match(message);
+        expect(error.message.split(activitiesPath)).to.have.length(2);
+      });
+    }
+
+    it('one name in activities and in the module of activitiesPath: ConfigurationError that names it', async () => {
+      const activitiesPath = activitiesModule('export function pay() {}\nexport function ship() {}');
+      const activities = { bill: () => 1, ship: () => 2 };
+      const error = await rejection(Runtime.open({ activities, activitiesPath, threads: 1 }));
+      expect(error).to.be.instanceOf(ConfigurationError);
+      expect(error.message).to.match(/both have an activity called 'ship'/);
+    });
+
+    it('activities with values that are no functions, or none at all: opened', async () => {
+      for (const activities of [{ pay: () => 1, retries: 3 }, {}, Object.create(null)])
+        await (await Runtime.open({ activities, threads: 1 })).close();
     });
 
     it('a logger that throws: has no effect on anything else', async () => {
