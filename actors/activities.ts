@@ -11,8 +11,9 @@ import type {
 } from '../codec/journal-entry.js';
 import type { Activation } from './activation.js';
 import { mutableActivation } from './current.js';
-import { type Duration, msToNumber, optionalMs } from './duration.js';
+import { type Duration, msToNumber, optionalMs, timeoutMs } from './duration.js';
 import { ActivityFailure, CancelledFailure, fromFailure } from './failures.js';
+import { checkOptions, type OptionNames, oneOf, requireArgs } from './options.js';
 import { decodePayload, encodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
 
@@ -29,6 +30,14 @@ export interface RetryPolicy {
   /** Types of ApplicationFailure (class names of plain errors) that end the retries. */
   nonRetryableErrorTypes?: string[];
 }
+
+const RETRY_POLICY: OptionNames<keyof RetryPolicy> = {
+  backoffCoefficient: true,
+  initialInterval: true,
+  maximumAttempts: true,
+  maximumInterval: true,
+  nonRetryableErrorTypes: true,
+};
 
 export const ActivityCancellationType = {
   TRY_CANCEL: 'TRY_CANCEL',
@@ -54,6 +63,23 @@ export interface ActivityOptions {
   cancellationType?: ActivityCancellationType;
   summary?: string;
 }
+
+const ACTIVITY_OPTIONS: OptionNames<keyof ActivityOptions> = {
+  activityId: true,
+  scheduleToCloseTimeout: true,
+  scheduleToStartTimeout: true,
+  startToCloseTimeout: true,
+  heartbeatTimeout: true,
+  taskQueue: true,
+  retry: true,
+  cancellationType: true,
+  summary: true,
+  allowEagerDispatch: false,
+  versioningIntent: false,
+  priority: false,
+  eventGroups: false,
+  activityTypeInfo: false,
+};
 
 export type ActivityFunction<P extends any[] = any[], R = any> = (...args: P) => Promise<R>;
 export type UntypedActivities = Record<string, ActivityFunction>;
@@ -81,11 +107,11 @@ export class Activities {
   }
 
   schedule(type: string, args: unknown[], options: ActivityOptions): Promise<unknown> {
-    requireTimeout(options);
+    const fields = activityFields(options);
+    const { cancellationType } = fields;
     const scope = CancellationScope.current();
     const seq = this.#activation.nextSeq('activity');
     const id = options.activityId ?? String(seq);
-    const cancellationType = options.cancellationType ?? 'TRY_CANCEL';
     return new Promise((resolve, reject) => {
       if (scope.consideredCancelled) {
         scope.onCancel(reject);
@@ -99,12 +125,7 @@ export class Activities {
         activityType: type,
         args: encodePayload(args, `activity ${type} arguments`),
         taskQueue: options.taskQueue ?? this.#activation.info.taskQueue,
-        scheduleToCloseMs: optionalMs(options.scheduleToCloseTimeout),
-        scheduleToStartMs: optionalMs(options.scheduleToStartTimeout),
-        startToCloseMs: optionalMs(options.startToCloseTimeout),
-        heartbeatMs: optionalMs(options.heartbeatTimeout),
-        retry: compileRetryPolicy(options.retry),
-        cancellationType,
+        ...fields,
       });
       this.#pending.set(seq, { resolve, reject, stop, type, id });
     });
@@ -168,19 +189,26 @@ export class Activities {
   }
 }
 
-/** Typed functions that schedule activities with these options. */
+/**
+ * Typed functions that schedule activities with these options.
+ * @throws TypeError or ValueError for options that make no sense
+ */
 export function proxyActivities<A = UntypedActivities>(options: ActivityOptions): ActivityInterfaceFor<A> {
   if (options === undefined || options === null) throw new TypeError('options must be defined');
-  requireTimeout(options);
+  checkOptions(options, ACTIVITY_OPTIONS, 'ActivityOptions');
+  activityFields(options);
   return new Proxy({} as ActivityInterfaceFor<A>, {
     get(_, type) {
       if (typeof type !== 'string')
         throw new TypeError(`Only strings are supported for Activity types, got: ${String(type)}`);
       // A promise-like check (await proxy) must not schedule an activity called "then".
       if (type === 'then') return undefined;
-      const call = (...args: unknown[]) => scheduleActivity(type, args, options);
-      call.executeWithOptions = (overrides: ActivityOptions, args: unknown[]) =>
-        scheduleActivity(type, args, { ...options, ...overrides });
+      const call = (...args: unknown[]) =>
+        mutableActivation('scheduleActivity(...)').activities.schedule(type, args, options);
+      call.executeWithOptions = (overrides: ActivityOptions, args: unknown[]) => {
+        checkOptions(overrides ?? {}, ACTIVITY_OPTIONS, 'ActivityOptions');
+        return scheduleActivity(type, args, { ...options, ...overrides });
+      };
       return call;
     },
   });
@@ -194,18 +222,35 @@ export function scheduleActivity<R>(
 ): Promise<R> {
   const activation = mutableActivation('scheduleActivity(...)');
   if (options === undefined) throw new TypeError('Got empty activity options');
+  checkOptions(options, ACTIVITY_OPTIONS, 'ActivityOptions');
+  requireArgs(args, `arguments of activity ${activityType}`);
   return activation.activities.schedule(activityType, args, options) as Promise<R>;
 }
 
-function requireTimeout(options: ActivityOptions): void {
-  if (options.scheduleToCloseTimeout === undefined && options.startToCloseTimeout === undefined) {
+/** What becomes of the options in the command. @throws TypeError or ValueError for values that make no sense */
+function activityFields(options: ActivityOptions) {
+  const scheduleToCloseMs = timeoutMs(options.scheduleToCloseTimeout, 'scheduleToCloseTimeout');
+  const startToCloseMs = timeoutMs(options.startToCloseTimeout, 'startToCloseTimeout');
+  if (scheduleToCloseMs === undefined && startToCloseMs === undefined)
     throw new TypeError('Required either scheduleToCloseTimeout or startToCloseTimeout');
-  }
+  return {
+    scheduleToCloseMs,
+    scheduleToStartMs: timeoutMs(options.scheduleToStartTimeout, 'scheduleToStartTimeout'),
+    startToCloseMs,
+    heartbeatMs: timeoutMs(options.heartbeatTimeout, 'heartbeatTimeout'),
+    retry: compileRetryPolicy(options.retry),
+    cancellationType: oneOf(
+      ActivityCancellationType,
+      options.cancellationType ?? 'TRY_CANCEL',
+      'cancellationType',
+    ),
+  };
 }
 
 /** @throws ValueError-like TypeErrors on values that make no sense, so that a typo fails at once and not after a retry. */
 export function compileRetryPolicy(policy: RetryPolicy | undefined): StoredRetryPolicy | undefined {
-  if (policy === undefined) return undefined;
+  if (policy === undefined || policy === null) return undefined;
+  checkOptions(policy, RETRY_POLICY, 'RetryPolicy');
   const { backoffCoefficient, maximumAttempts, nonRetryableErrorTypes } = policy;
   const initialInterval = optionalMs(policy.initialInterval);
   const maximumInterval = optionalMs(policy.maximumInterval);
@@ -221,6 +266,8 @@ export function compileRetryPolicy(policy: RetryPolicy | undefined): StoredRetry
     throw new TypeError('RetryPolicy.initialInterval cannot be 0 or negative');
   if (maximumInterval !== undefined && maximumInterval <= 0)
     throw new TypeError('RetryPolicy.maximumInterval cannot be less than or equal to 0');
+  if (nonRetryableErrorTypes !== undefined)
+    requireArgs(nonRetryableErrorTypes, 'RetryPolicy.nonRetryableErrorTypes');
   if (maximumInterval !== undefined && maximumInterval < (initialInterval ?? msToNumber('1s'))) {
     throw new TypeError('RetryPolicy.maximumInterval cannot be less than its initialInterval');
   }

@@ -39,9 +39,16 @@ import {
   fromFailure,
   WorkflowExecutionAlreadyStartedError,
 } from './failures.js';
+import { checkOptions, type OptionNames, oneOf } from './options.js';
 import { decodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
-import { type CommonStartOptions, encodeArgs, oneOf, requireId, startFields } from './start-options.js';
+import {
+  COMMON_START_OPTIONS,
+  type CommonStartOptions,
+  encodeArgs,
+  requireId,
+  startFields,
+} from './start-options.js';
 
 /** What becomes of a child that is open when its parent closes. The names with a prefix are Temporal's older ones. */
 export const ParentClosePolicy = {
@@ -78,6 +85,16 @@ export interface ChildWorkflowOptions extends CommonStartOptions {
   /** Default WAIT_CANCELLATION_COMPLETED. */
   cancellationType?: ChildWorkflowCancellationType;
 }
+
+const CHILD_OPTIONS: OptionNames<keyof StartChildOptions> = {
+  args: true,
+  workflowId: true,
+  parentClosePolicy: true,
+  cancellationType: true,
+  ...COMMON_START_OPTIONS,
+  versioningIntent: false,
+  eventGroups: false,
+};
 
 /** A child that has started. There is no cancel: cancel the scope that it was started in. */
 export interface ChildWorkflowHandle<W extends Workflow = Workflow> extends UpdateCalls {
@@ -168,8 +185,10 @@ export function executeChild<W extends Workflow>(
 async function start(
   activation: Activation,
   workflow: string | Workflow,
-  options: StartChildOptions = {},
+  given: StartChildOptions | undefined | null,
 ): Promise<ChildStart> {
+  const options = given ?? {};
+  checkOptions(options, CHILD_OPTIONS, 'ChildWorkflowOptions');
   const workflowId = requireId(
     options.workflowId ?? activation.random.uuid4(),
     'ChildWorkflowOptions.workflowId',

@@ -11,8 +11,9 @@ import type { Activation } from './activation.js';
 import { compileRetryPolicy, type RetryPolicy } from './activities.js';
 import { asyncContext, currentActivation, mutableActivation } from './current.js';
 import type { Workflow } from './definitions.js';
-import { type Duration, optionalMs } from './duration.js';
+import { type Duration, optionalMs, timeoutMs } from './duration.js';
 import { ApplicationFailure, namedError } from './failures.js';
+import { checkOptions, type OptionNames } from './options.js';
 import { encodeArgs, encodeRecord, requireId } from './start-options.js';
 
 /** Carries the command out of the main function or a signal handler. Whoever catches it must throw it again. */
@@ -41,6 +42,22 @@ export interface ContinueAsNewOptions {
   retry?: RetryPolicy;
 }
 
+const OPTIONS: OptionNames<keyof ContinueAsNewOptions> = {
+  workflowType: true,
+  taskQueue: true,
+  workflowRunTimeout: true,
+  workflowTaskTimeout: true,
+  backoffStartInterval: true,
+  memo: true,
+  searchAttributes: true,
+  retry: true,
+  typedSearchAttributes: false,
+  versioningIntent: false,
+  initialVersioningBehavior: false,
+  typeInfo: false,
+  eventGroups: false,
+};
+
 /**
  * Ends this run and begins the next, with these arguments. Never returns: it throws ContinueAsNew, which has to leave
  * the main function or the signal handler that called it. Signals that no handler took go to the next run.
@@ -51,11 +68,15 @@ export function continueAsNew<F extends Workflow>(...args: Parameters<F>): Promi
   return makeContinueAsNewFunc<F>()(...args);
 }
 
-/** continueAsNew with options. @throws as continueAsNew, when what it returns is called */
+/**
+ * continueAsNew with options.
+ * @throws TypeError for an option that there is not; as continueAsNew, when what it returns is called
+ */
 export function makeContinueAsNewFunc<F extends Workflow>(
   options: ContinueAsNewOptions = {},
 ): (...args: Parameters<F>) => Promise<never> {
   currentActivation('continueAsNew(...) and Workflow.makeContinueAsNewFunc(...)');
+  checkOptions(options, OPTIONS, 'ContinueAsNewOptions');
   return (...args) => leave(mutableActivation('continueAsNew(...)'), options, args);
 }
 
@@ -71,8 +92,8 @@ async function leave({ info }: Activation, options: ContinueAsNewOptions, args: 
     workflowType,
     taskQueue: options.taskQueue ?? info.taskQueue,
     args: encodeArgs(args, `arguments of workflow ${workflowType}`),
-    runTimeoutMs: optionalMs(options.workflowRunTimeout),
-    taskTimeoutMs: optionalMs(options.workflowTaskTimeout),
+    runTimeoutMs: timeoutMs(options.workflowRunTimeout, 'workflowRunTimeout'),
+    taskTimeoutMs: timeoutMs(options.workflowTaskTimeout, 'workflowTaskTimeout'),
     backoffMs: optionalMs(options.backoffStartInterval),
     memo: encodeRecord(options.memo, 'memo'),
     searchAttributes: encodeRecord(options.searchAttributes, 'searchAttributes'),

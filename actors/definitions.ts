@@ -65,25 +65,34 @@ export interface UpdateDefinition<Ret, Args extends any[] = [], Name extends str
   readonly __ret?: Ret;
 }
 
-/** Names a signal: use the result in setHandler and in handle.signal. */
+/** Names a signal: use the result in setHandler and in handle.signal. @throws TypeError without a name */
 export function defineSignal<Args extends any[] = [], Name extends string = string>(
   name: Name,
 ): SignalDefinition<Args, Name> {
+  requireName(name, 'defineSignal');
   return { type: 'signal', name };
 }
 
-/** Names a query: use the result in setHandler and in handle.query. */
+/** Names a query: use the result in setHandler and in handle.query. @throws TypeError without a name */
 export function defineQuery<Ret, Args extends any[] = [], Name extends string = string>(
   name: Name,
 ): QueryDefinition<Ret, Args, Name> {
+  requireName(name, 'defineQuery');
   return { type: 'query', name };
 }
 
-/** Names an update: use the result in setHandler, handle.executeUpdate and handle.startUpdate. */
+/** Names an update: use the result in setHandler, handle.executeUpdate and handle.startUpdate. @throws TypeError without a name */
 export function defineUpdate<Ret, Args extends any[] = [], Name extends string = string>(
   name: Name,
 ): UpdateDefinition<Ret, Args, Name> {
+  requireName(name, 'defineUpdate');
   return { type: 'update', name };
+}
+
+function requireName(name: unknown, what: string): void {
+  if (typeof name === 'string' && name !== '') return;
+  const got = name === '' ? 'an empty one' : name === null ? 'null' : typeof name;
+  throw new TypeError(`${what} expects a name, got ${got}`);
 }
 
 export type WorkflowSignalType = (...args: any[]) => Promise<void> | void;

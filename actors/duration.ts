@@ -21,3 +21,10 @@ export function msToNumber(value: Duration): number {
 export function optionalMs(value: Duration | undefined | null): number | undefined {
   return value === undefined || value === null ? undefined : msToNumber(value);
 }
+
+/** Milliseconds of a time limit; 0 is none, as it is to Temporal's server. @throws TypeError for a negative one */
+export function timeoutMs(value: Duration | undefined | null, what: string): number | undefined {
+  const ms = optionalMs(value);
+  if (ms !== undefined && ms < 0) throw new TypeError(`${what} must not be negative, got ${value}`);
+  return ms === 0 ? undefined : ms;
+}

@@ -17,8 +17,9 @@ import { mutableActivation } from './current.js';
 import type { UpdateDefinition } from './definitions.js';
 import { messageName, resultOf } from './externals.js';
 import { fromFailure } from './failures.js';
+import { checkOptions, type OptionNames, oneOf } from './options.js';
 import { decodePayload } from './payloads.js';
-import { encodeArgs, oneOf, requireId } from './start-options.js';
+import { encodeArgs, requireId } from './start-options.js';
 
 export interface ExternalUpdateOptions {
   /**
@@ -27,6 +28,13 @@ export interface ExternalUpdateOptions {
    */
   updateId?: string;
 }
+
+const UPDATE_OPTIONS: OptionNames<keyof ExternalUpdateOptions | 'args' | 'waitForStage'> = {
+  args: true,
+  updateId: true,
+  waitForStage: true,
+  typeInfo: false,
+};
 
 /** An update that was sent to another workflow. */
 export interface ExternalUpdateHandle<Ret = unknown> {
@@ -73,11 +81,13 @@ type AnyOptions = ExternalUpdateOptions & { args?: readonly unknown[] };
 export function updateCalls(target: ExternalTarget): UpdateCalls {
   return {
     executeUpdate(def: AnyUpdate, options: AnyOptions = {}): Promise<any> {
+      checkOptions(options, UPDATE_OPTIONS, 'ExternalUpdateOptions');
       const update = new OutgoingUpdate(mutableActivation('executeUpdate(...)'), target, def, options);
       return update.send('completed').then(resultOf);
     },
     startUpdate(def: AnyUpdate, options: AnyOptions & StageOption): Promise<ExternalUpdateHandle<any>> {
-      const stage = oneOf(STAGES, options?.waitForStage, 'waitForStage');
+      checkOptions(options, UPDATE_OPTIONS, 'ExternalUpdateOptions');
+      const stage = oneOf(STAGES, options.waitForStage, 'waitForStage');
       const update = new OutgoingUpdate(mutableActivation('startUpdate(...)'), target, def, options);
       const sent = update.send(stage === 'COMPLETED' ? 'completed' : 'accepted');
       return sent.then((answer) => update.handle(answer));

@@ -25,9 +25,16 @@ import {
 } from './definitions.js';
 import { type UpdateCalls, updateCalls } from './external-updates.js';
 import { CancelledFailure, fromFailure, WorkflowExecutionAlreadyStartedError } from './failures.js';
+import { checkOptions, type OptionNames, oneOf } from './options.js';
 import { decodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
-import { type CommonStartOptions, encodeArgs, oneOf, requireId, startFields } from './start-options.js';
+import {
+  COMMON_START_OPTIONS,
+  type CommonStartOptions,
+  encodeArgs,
+  requireId,
+  startFields,
+} from './start-options.js';
 
 /** Another workflow, which may belong to anybody and need not exist. */
 export interface ExternalWorkflowHandle extends UpdateCalls {
@@ -104,6 +111,15 @@ export type SignalWithStartOptions<Args extends any[] = any[]> = CommonStartOpti
   workflowIdConflictPolicy?: WorkflowIdConflictPolicy;
 } & SignalArgsOption<Args>;
 
+const SIGNAL_WITH_START_OPTIONS: OptionNames<keyof SignalWithStartOptions | 'args'> = {
+  args: true,
+  workflowId: true,
+  signal: true,
+  signalArgs: true,
+  workflowIdConflictPolicy: true,
+  ...COMMON_START_OPTIONS,
+};
+
 export interface ExternalWorkflowHandleWithSignaledRunId extends ExternalWorkflowHandle {
   /** The run that got the signal. The handle itself addresses the latest run. */
   readonly signaledRunId: string;
@@ -120,6 +136,7 @@ export function signalWithStart<W extends Workflow, Args extends any[] = any[]>(
   options: WithWorkflowArgs<W, SignalWithStartOptions<Args>>,
 ): Promise<ExternalWorkflowHandleWithSignaledRunId> {
   const { externals } = mutableActivation('signalWithStart(...)');
+  checkOptions(options, SIGNAL_WITH_START_OPTIONS, 'SignalWithStartOptions');
   return externals
     .signalWithStart(extractWorkflowType(workflow), options)
     .then((signaledRunId) => ({ ...getExternalWorkflowHandle(options.workflowId), signaledRunId }));

@@ -15,7 +15,7 @@ import { BUILT_IN_QUERIES, type WorkflowMetadata } from './built-in-queries.js';
 import { ContinueAsNew, refuseInUpdate } from './continue-as-new.js';
 import { type UpdateInfo, withFrame } from './current.js';
 import {
-  type HandlerUnfinishedPolicy,
+  HandlerUnfinishedPolicy,
   isReservedName,
   METADATA_QUERY,
   type QueryDefinition,
@@ -30,6 +30,7 @@ import {
   TemporalFailure,
   toFailure,
 } from './failures.js';
+import { checkOptions, kindOf, type OptionNames, oneOf } from './options.js';
 import { decodePayload, encodePayload } from './payloads.js';
 
 export type MessageDefinition =
@@ -43,6 +44,17 @@ export interface HandlerOptions {
   validator?: AnyFunction | undefined;
   unfinishedPolicy?: HandlerUnfinishedPolicy | undefined;
 }
+
+const QUERY_OPTIONS: OptionNames<'description'> = { description: true };
+const SIGNAL_OPTIONS: OptionNames<'description' | 'unfinishedPolicy'> = {
+  description: true,
+  unfinishedPolicy: true,
+};
+const UPDATE_OPTIONS: OptionNames<keyof HandlerOptions> = {
+  description: true,
+  unfinishedPolicy: true,
+  validator: true,
+};
 
 interface Handler extends HandlerOptions {
   fn: AnyFunction;
@@ -89,7 +101,12 @@ export class Handlers {
 
   // ----- registration ------------------------------------------------------------------------------------------
 
-  set(definition: MessageDefinition, fn: AnyFunction | undefined | null, options: HandlerOptions = {}): void {
+  set(
+    definition: MessageDefinition,
+    fn: AnyFunction | undefined | null,
+    options?: HandlerOptions | null,
+  ): void {
+    requireDefinition(definition);
     throwIfReservedName(definition.type, definition.name);
     if (fn !== undefined && fn !== null && typeof fn !== 'function') {
       throw new TypeError(`Expected handler to be either a function or 'undefined'. Got: '${typeof fn}'`);
@@ -97,6 +114,7 @@ export class Handlers {
     const handlers = { signal: this.#signals, query: this.#queries, update: this.#updates }[definition.type];
     if (handlers === undefined)
       throw new TypeError(`Invalid definition type: ${String((definition as any).type)}`);
+    if (options !== undefined && options !== null) checkHandlerOptions(definition.type, options);
     if (!fn) handlers.delete(definition.name);
     else handlers.set(definition.name, { fn, ...options });
     if (definition.type === 'signal') this.#flushSignals();
@@ -214,7 +232,7 @@ export class Handlers {
       let args: unknown[];
       try {
         if (handler === undefined && isReservedName(name)) throwIfReservedName('update', name);
-        if (validate && handler?.validator !== undefined) this.#validate(info, handler.validator, input.args);
+        if (validate && handler?.validator) this.#validate(info, handler.validator, input.args);
         // Decoded anew, so that what a validator did to its copy is not seen.
         args = decodePayload(input.args) as unknown[];
       } catch (error) {
@@ -386,6 +404,27 @@ export class Handlers {
       this.#activation.log('WARN', UNFINISHED_SIGNALS + list);
     }
   }
+}
+
+function requireDefinition(definition: unknown): void {
+  const { name } = (definition ?? {}) as { name?: unknown };
+  if (typeof definition === 'object' && typeof name === 'string' && name !== '') return;
+  const got = typeof definition === 'string' ? `'${definition}'` : kindOf(definition);
+  throw new TypeError(
+    `setHandler(...) expects a definition made by defineSignal, defineQuery or defineUpdate, got ${got}`,
+  );
+}
+
+/** Null counts as not given, as on Temporal. @throws TypeError or ValueError for options that make no sense */
+function checkHandlerOptions(type: MessageDefinition['type'], options: HandlerOptions): void {
+  if (type === 'query') return checkOptions(options, QUERY_OPTIONS, 'QueryHandlerOptions');
+  if (type === 'signal') checkOptions(options, SIGNAL_OPTIONS, 'SignalHandlerOptions');
+  else checkOptions(options, UPDATE_OPTIONS, 'UpdateHandlerOptions');
+  const { validator, unfinishedPolicy } = options;
+  if (validator !== undefined && validator !== null && typeof validator !== 'function')
+    throw new TypeError(`UpdateHandlerOptions.validator must be a function, got ${kindOf(validator)}`);
+  if (unfinishedPolicy !== undefined && unfinishedPolicy !== null)
+    oneOf(HandlerUnfinishedPolicy, unfinishedPolicy, 'unfinishedPolicy');
 }
 
 const NONE: readonly never[] = [];

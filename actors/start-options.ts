@@ -9,8 +9,8 @@ import type { Payload, RetryPolicy as StoredRetryPolicy } from '../codec/journal
 import type { Activation } from './activation.js';
 import { compileRetryPolicy, type RetryPolicy } from './activities.js';
 import { WorkflowIdReusePolicy } from './definitions.js';
-import { type Duration, optionalMs } from './duration.js';
-import { ValueError } from './failures.js';
+import { type Duration, timeoutMs } from './duration.js';
+import { type OptionNames, oneOf, requireArgs } from './options.js';
 import { encodePayload } from './payloads.js';
 import { utf8 } from './random.js';
 
@@ -33,6 +33,24 @@ export interface CommonStartOptions {
   memo?: Record<string, unknown>;
   searchAttributes?: Record<string, unknown>;
 }
+
+export const COMMON_START_OPTIONS: OptionNames<keyof CommonStartOptions> = {
+  taskQueue: true,
+  workflowIdReusePolicy: true,
+  retry: true,
+  workflowExecutionTimeout: true,
+  workflowRunTimeout: true,
+  workflowTaskTimeout: true,
+  memo: true,
+  searchAttributes: true,
+  typedSearchAttributes: false,
+  staticSummary: false,
+  staticDetails: false,
+  priority: false,
+  typeInfo: false,
+  cronSchedule:
+    'let the workflow begin its next run itself, with makeContinueAsNewFunc({ backoffStartInterval }), or start it from a schedule of your own',
+};
 
 /** The stored form, as it lies in startChild and signalWithStart commands. */
 export interface StartFields {
@@ -57,9 +75,9 @@ export function startFields(activation: Activation, options: CommonStartOptions)
     workflowIdReusePolicy:
       workflowIdReusePolicy && oneOf(WorkflowIdReusePolicy, workflowIdReusePolicy, 'workflowIdReusePolicy'),
     retry: compileRetryPolicy(options.retry),
-    executionTimeoutMs: optionalMs(options.workflowExecutionTimeout),
-    runTimeoutMs: optionalMs(options.workflowRunTimeout),
-    taskTimeoutMs: optionalMs(options.workflowTaskTimeout),
+    executionTimeoutMs: timeoutMs(options.workflowExecutionTimeout, 'workflowExecutionTimeout'),
+    runTimeoutMs: timeoutMs(options.workflowRunTimeout, 'workflowRunTimeout'),
+    taskTimeoutMs: timeoutMs(options.workflowTaskTimeout, 'workflowTaskTimeout'),
     memo: encodeRecord(options.memo, 'memo'),
     searchAttributes: encodeRecord(options.searchAttributes, 'searchAttributes'),
   };
@@ -71,18 +89,8 @@ export function encodeRecord(value: Record<string, unknown> | undefined, what: s
 
 /** The argument list, encoded. @throws TypeError when it is no list, PayloadEncodeError when it cannot be stored */
 export function encodeArgs(args: readonly unknown[] | undefined, what: string): Payload {
-  if (args !== undefined && !Array.isArray(args)) throw new TypeError(`${what} must be an array`);
+  if (args !== undefined) requireArgs(args, what);
   return encodePayload(args ?? [], what);
-}
-
-/**
- * The value of the name given, of which some have several: Temporal's older code writes policies with a prefix.
- * @throws ValueError that lists what is allowed
- */
-export function oneOf<T extends string>(allowed: Readonly<Record<string, T>>, name: string, what: string): T {
-  if (Object.hasOwn(allowed, name)) return allowed[name]!;
-  const names = Array.from(new Set(Object.values(allowed))).join(', ');
-  throw new ValueError(`Invalid ${what} '${String(name)}': it must be one of ${names}`);
 }
 
 /** @throws TypeError unless it is text of 1 to 1,000 bytes in UTF-8 */

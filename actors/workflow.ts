@@ -143,7 +143,8 @@ export interface UpdateHandlerOptions<Args extends any[] = any[]> {
  * Sets, replaces or (with undefined) removes the handler of a message. Messages that waited for it are delivered at
  * once, before this call returns (semantics.md 2.4, 3.3).
  * A query handler is synchronous and must not change workflow state. Signal and update handlers may be async.
- * @throws TypeError for a reserved name or a handler that is not a function.
+ * @throws TypeError for a reserved name, a handler that is not a function, and what is no definition; TypeError or
+ * ValueError for options that make no sense
  */
 export function setHandler<Ret, Args extends any[]>(
   def: QueryDefinition<Ret, Args>,

@@ -1,9 +1,9 @@
 /**
- * What can be wrong with a user's workflows module, and how it is said.
+ * What can be wrong with a user's module of workflows or of activities, and how it is said.
  *
  * Owns: WorkflowBundleError, how a place in the user's sources is named, and the list of modules that workflow code
  * may not import, with the advice for each.
- * Does not own: running esbuild and finding those imports (runtime/bundle.ts, its only caller).
+ * Does not own: running esbuild and finding those imports (runtime/bundle.ts, runtime/bundle-activities.ts).
  *
  * The list serves D5: code that reads a disk, a socket, a clock or a random source other than the workflow's own
  * would not do the same again on replay.
@@ -27,23 +27,25 @@ export interface BundleProblem {
 }
 
 /**
- * The workflows module is missing, does not compile, imports what workflow code may not import, or exports nothing.
- * Nothing was loaded; the caller mends the sources and bundles again.
+ * The workflows module, or that of the activities, is missing, does not compile, cannot be evaluated, imports what workflow
+ * code may not import, or exports no functions. Nothing was loaded; the caller mends the sources and bundles again.
  */
 export class WorkflowBundleError extends Error {
   override readonly name = 'WorkflowBundleError';
 
   constructor(
+    /** The path that was given, also when it is that of the activities. */
     readonly workflowsPath: string,
     readonly problems: readonly BundleProblem[],
     options?: ErrorOptions,
+    what: 'workflows' | 'activities' = 'workflows',
   ) {
-    super(describe(workflowsPath, problems), options);
+    super(describe(workflowsPath, problems, what), options);
   }
 }
 
-function describe(workflowsPath: string, problems: readonly BundleProblem[]): string {
-  const subject = `Cannot bundle the workflows of '${workflowsPath}'`;
+function describe(workflowsPath: string, problems: readonly BundleProblem[], what: string): string {
+  const subject = `Cannot bundle the ${what} of '${workflowsPath}'`;
   const told = problems.map(({ file, line, column, text }) => {
     if (line > 0) return `${file}:${line}:${column}: ${text}`;
     return file === workflowsPath ? text : `${file}: ${text}`;

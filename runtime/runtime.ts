@@ -8,10 +8,12 @@
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
+import { kindOf } from '../actors/options.js';
 import { instrument } from '../actors/sandbox/instrument.js';
 import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../codec/version.js';
 import type { ActivityExecutor } from './activities/attempt.js';
 import { activityPool } from './activities/pool.js';
+import { checkActivities, refuseSharedNames } from './activities/registration.js';
 import { hostExecutor } from './activities/runner.js';
 import { bundleWorkflows } from './bundle.js';
 import { WorkflowBundleError } from './bundle-errors.js';
@@ -121,7 +123,7 @@ export class Runtime {
 
   /**
    * @throws ConfigurationError for options that make no sense; WorkflowBundleError when the workflows cannot be bundled
-   * or evaluated; the errors of store/errors.ts when the folder cannot be used
+   * or evaluated, or the activities of activitiesPath; the errors of store/errors.ts when the folder cannot be used
    */
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
@@ -134,6 +136,7 @@ export class Runtime {
       const { code, locate, stackTraces } = await workflowCode(options);
       const executors = await activityExecutors(options, limits);
       opened.push(...executors);
+      refuseSharedNames(executors);
       const store = options.ports?.store ?? (await openStore(options));
       opened.splice(1, 0, store);
       const workflowTypes = await loadWorkflows(pool, code, options.workflowsPath, locate, limits);
@@ -234,12 +237,9 @@ function check(options: RuntimeOptions): Checked {
   if (options.path !== undefined && (typeof options.path !== 'string' || options.path === '')) {
     throw new ConfigurationError('path must be the name of a folder');
   }
-  if (
-    options.activities !== undefined &&
-    (typeof options.activities !== 'object' || options.activities === null)
-  ) {
-    throw new ConfigurationError('activities must be an object of functions');
-  }
+  if (options.activities !== undefined) checkActivities(options.activities);
+  for (const name of ['workflowsPath', 'activitiesPath'] as const) checkModulePath(name, options[name]);
+  checkLogger(options.logger);
   for (const name of ['namespace', 'taskQueue'] as const) {
     checkName(name, options[name]);
   }
@@ -249,6 +249,23 @@ function check(options: RuntimeOptions): Checked {
     clock: options.ports?.clock ?? systemClock,
     namespaces: declaredNamespaces(options.namespace ?? 'default', options.namespaces),
   };
+}
+
+function checkModulePath(name: string, value: unknown): void {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return;
+  const href = typeof value === 'object' ? (value as Partial<URL> | null)?.href : undefined;
+  if (typeof href === 'string' && href.startsWith('file:')) return;
+  const got = typeof value === 'string' ? "''" : (href ?? kindOf(value));
+  throw new ConfigurationError(`${name} must be the path of a module or its file: URL, got ${got}`);
+}
+
+/** Loggers of other shapes would be called in vain, and nobody would see a line. */
+function checkLogger(logger: Logger | undefined): void {
+  if (logger === undefined || logger === null || typeof logger.log === 'function') return;
+  throw new ConfigurationError(
+    'logger must have a method log(level, message, attributes), with a level of TRACE, DEBUG, INFO, WARN or ERROR. For one with a ' +
+      'method per level: { log: (level, message, attributes) => logger[level.toLowerCase()](attributes, message) }',
+  );
 }
 
 type Locate = (line: number, column: number) => string;

@@ -13,14 +13,15 @@ import { Piscina } from 'piscina';
 import { fromFailure } from '../../actors/failures.js';
 import type { Failure } from '../../codec/failure.js';
 import { decodePayload } from '../../codec/payload.js';
-import { bundleActivities } from '../bundle-activities.js';
+import { activitiesError, bundleActivities } from '../bundle-activities.js';
+import { WorkflowBundleError } from '../bundle-errors.js';
 import type { Limits } from '../limits.js';
 import { ThreadEnds } from '../thread-ends.js';
 import type { ActivityExecutor } from './attempt.js';
 import type { Context } from './context.js';
 import type { ActivityAnswer, ActivityMessage, ActivityTask } from './worker.js';
 
-/** @throws WorkflowBundleError or what the module throws when it is loaded */
+/** @throws WorkflowBundleError when the module cannot be bundled or evaluated, or has no functions */
 export async function activityPool(activitiesPath: string, limits: Limits): Promise<ActivityExecutor> {
   const workerData = { ...(await bundleActivities(activitiesPath)), payloadBytesMax: limits.payloadBytesMax };
   const piscina = new Piscina<ActivityTask, unknown>({
@@ -33,7 +34,15 @@ export async function activityPool(activitiesPath: string, limits: Limits): Prom
   });
   const ends = new ThreadEnds(piscina);
   piscina.on('error', () => undefined);
-  const types = (await piscina.run({ kind: 'types' })) as string[];
+  let types: string[];
+  try {
+    types = (await piscina.run({ kind: 'types' })) as string[];
+    if (types.length === 0) throw activitiesError(activitiesPath, 'exports no activity functions');
+  } catch (error) {
+    await ends.close();
+    if (error instanceof WorkflowBundleError) throw error;
+    throw activitiesError(activitiesPath, `evaluating it failed: ${String(error)}`, error);
+  }
   return {
     types,
     run: (type, args, context) => runTask(piscina, type, args, context),

@@ -1,7 +1,7 @@
 /**
  * What callers pass, checked and encoded: the requests of client calls.
  *
- * Owns: refusing what makes no sense with a TypeError that names it, encoding values, policies in all their spellings.
+ * Owns: refusing what makes no sense, and options that there are not, with a TypeError that names it, encoding values, policies in all their spellings.
  * Does not own: sending requests (workflow-client.ts), what becomes of them (the service).
  */
 import { randomUUID } from 'node:crypto';
@@ -13,7 +13,9 @@ import {
   type UpdateDefinition,
   type Workflow,
 } from '../../actors/definitions.js';
-import { optionalMs } from '../../actors/duration.js';
+import { optionalMs, timeoutMs } from '../../actors/duration.js';
+import { checkOptions, type OptionNames, requireArgs } from '../../actors/options.js';
+import { COMMON_START_OPTIONS } from '../../actors/start-options.js';
 import type { Payload, SignalInput } from '../../codec/journal-entry.js';
 import { utf8Length } from '../../codec/keys.js';
 import { encodePayload } from '../../codec/payload.js';
@@ -25,7 +27,14 @@ import type {
   UpdateRequest,
   WhenFull,
 } from '../service.js';
-import type { QueryRejectCondition, WorkflowOptions, WorkflowUpdateStage } from './types.js';
+import type {
+  GetWorkflowHandleOptions,
+  GetWorkflowUpdateHandleOptions,
+  QueryRejectCondition,
+  SignalOptions,
+  WorkflowOptions,
+  WorkflowUpdateStage,
+} from './types.js';
 
 export interface WorkflowClientOptions {
   namespace: string;
@@ -52,6 +61,58 @@ export interface UpdateCallOptions {
   updateId?: string;
 }
 
+const START_OPTIONS: OptionNames<keyof WorkflowOptions | 'args'> = {
+  args: true,
+  workflowId: true,
+  workflowIdConflictPolicy: true,
+  followRuns: true,
+  startDelay: true,
+  ...COMMON_START_OPTIONS,
+  versioningOverride: false,
+  requestEagerStart: false,
+};
+const SIGNAL_WITH_START_OPTIONS: OptionNames<keyof WorkflowOptions | 'args' | 'signal' | 'signalArgs'> = {
+  signal: true,
+  signalArgs: true,
+  ...START_OPTIONS,
+  signalTypeInfo: false,
+};
+const SIGNAL_OPTIONS: OptionNames<keyof SignalOptions | 'args'> = {
+  args: true,
+  requestId: true,
+  typeInfo: false,
+};
+const UPDATE_OPTIONS: OptionNames<keyof UpdateCallOptions | 'waitForStage'> = {
+  args: true,
+  updateId: true,
+  waitForStage: true,
+  typeInfo: false,
+};
+const UPDATE_WITH_START_OPTIONS: OptionNames<
+  keyof UpdateCallOptions | 'waitForStage' | 'startWorkflowOperation'
+> = {
+  startWorkflowOperation: true,
+  ...UPDATE_OPTIONS,
+};
+const HANDLE_OPTIONS: OptionNames<keyof GetWorkflowHandleOptions> = {
+  followRuns: true,
+  firstExecutionRunId: true,
+  typeInfo: false,
+};
+const UPDATE_HANDLE_OPTIONS: OptionNames<keyof GetWorkflowUpdateHandleOptions> = {
+  workflowRunId: true,
+  typeInfo: false,
+};
+const CLIENT_OPTIONS: OptionNames<keyof WorkflowClientOptions> = {
+  namespace: true,
+  taskQueue: true,
+  identity: true,
+  queryRejectCondition: true,
+  whenFull: true,
+  payloadBytesMax: true,
+  identifierBytesMax: true,
+};
+
 const CONFLICT_POLICIES = ['FAIL', 'USE_EXISTING', 'TERMINATE_EXISTING'] as const;
 const REUSE_POLICIES = [
   'ALLOW_DUPLICATE',
@@ -75,15 +136,17 @@ export class Requests {
     workflow: string | Workflow,
     options: WorkflowOptions & { args?: readonly unknown[] },
     defaultConflictPolicy: ConflictPolicy = 'FAIL',
+    names: OptionNames<never> = START_OPTIONS,
   ): StartRequest {
     const workflowType = extractWorkflowType(workflow);
     if (options === undefined || options === null) throw new TypeError('Missing WorkflowOptions');
+    checkOptions(options, names, 'WorkflowOptions');
     const { workflowId, args = [], memo, searchAttributes } = options;
     if (!workflowId) throw new TypeError('Missing WorkflowOptions.workflowId');
     this.identifier(workflowId, 'workflowId');
     if (workflowType === '') throw new TypeError('Invalid workflow type: the name is empty');
     this.identifier(workflowType, 'workflow type');
-    if (!Array.isArray(args)) throw new TypeError('WorkflowOptions.args must be an array');
+    requireArgs(args, 'WorkflowOptions.args');
     return {
       namespace: this.#options.namespace,
       workflowId,
@@ -91,15 +154,37 @@ export class Requests {
       taskQueue: options.taskQueue ?? this.#options.taskQueue,
       args: this.encode(args, `arguments of workflow ${workflowType}`),
       ...policies(options, defaultConflictPolicy),
-      executionTimeoutMs: optionalMs(options.workflowExecutionTimeout),
-      runTimeoutMs: optionalMs(options.workflowRunTimeout),
-      taskTimeoutMs: optionalMs(options.workflowTaskTimeout),
+      executionTimeoutMs: timeoutMs(options.workflowExecutionTimeout, 'workflowExecutionTimeout'),
+      runTimeoutMs: timeoutMs(options.workflowRunTimeout, 'workflowRunTimeout'),
+      taskTimeoutMs: timeoutMs(options.workflowTaskTimeout, 'workflowTaskTimeout'),
       startDelayMs: delay(options.startDelay),
       retry: compileRetryPolicy(options.retry),
       memo: memo && this.encode(memo, 'memo'),
       searchAttributes: searchAttributes && this.encode(searchAttributes, 'searchAttributes'),
       identity: this.#options.identity,
     };
+  }
+
+  /** @throws TypeError for options or arguments that make no sense */
+  signalWithStart(
+    workflow: string | Workflow,
+    options: WorkflowOptions & {
+      args?: readonly unknown[];
+      signal: Definition;
+      signalArgs?: readonly unknown[];
+    },
+  ): StartRequest {
+    const start = this.start(workflow, options, 'USE_EXISTING', SIGNAL_WITH_START_OPTIONS);
+    const signalArgs = options.signalArgs ?? [];
+    requireArgs(signalArgs, 'WorkflowOptions.signalArgs');
+    return { ...start, signal: this.signal(options.signal, signalArgs) };
+  }
+
+  signalWithOptions(def: Definition, options: SignalOptions & { args?: readonly unknown[] }): SignalInput {
+    checkOptions(options, SIGNAL_OPTIONS, 'SignalOptions');
+    const { args = [], requestId } = options;
+    requireArgs(args, 'SignalOptions.args');
+    return this.signal(def, args, requestId);
   }
 
   signal(def: Definition, args: readonly unknown[], requestId?: string): SignalInput {
@@ -116,7 +201,18 @@ export class Requests {
     return { name, args: this.encode(args, `arguments of query ${name}`), reject };
   }
 
-  update(def: Definition, { updateId, args = [] }: UpdateCallOptions): UpdateRequest {
+  updateWithStart(def: Definition, options: UpdateCallOptions): UpdateRequest {
+    return this.update(def, options, UPDATE_WITH_START_OPTIONS);
+  }
+
+  update(
+    def: Definition,
+    options: UpdateCallOptions,
+    names: OptionNames<never> = UPDATE_OPTIONS,
+  ): UpdateRequest {
+    checkOptions(options, names, 'WorkflowUpdateOptions');
+    const { updateId, args = [] } = options;
+    requireArgs(args, 'WorkflowUpdateOptions.args');
     const name = this.name(def, 'update');
     if (updateId !== undefined) this.identifier(updateId, 'updateId');
     return {
@@ -126,6 +222,19 @@ export class Requests {
       args: this.encode(args, `arguments of update ${name}`),
       identity: this.#options.identity,
     };
+  }
+
+  /** @throws TypeError for ids or options that make no sense */
+  handle(workflowId: string, runId: string | undefined, options: GetWorkflowHandleOptions): void {
+    this.identifier(workflowId, 'workflowId');
+    if (runId !== undefined && runId !== null) this.identifier(runId, 'runId');
+    checkOptions(options, HANDLE_OPTIONS, 'GetWorkflowHandleOptions');
+  }
+
+  /** @throws TypeError for an id or options that make no sense */
+  updateHandle(updateId: string, options: GetWorkflowUpdateHandleOptions): void {
+    this.identifier(updateId, 'updateId');
+    checkOptions(options, UPDATE_HANDLE_OPTIONS, 'GetWorkflowUpdateHandleOptions');
   }
 
   encode(value: unknown, what: string): Payload {
@@ -157,6 +266,11 @@ export class Requests {
         `${what} is too long: ${bytes} bytes, the limit is ${identifierBytesMax} (limits.identifierBytesMax)`,
       );
   }
+}
+
+/** @throws TypeError for an option that there is not */
+export function checkClientOptions(options: Partial<WorkflowClientOptions>): void {
+  checkOptions(options, CLIENT_OPTIONS, 'WorkflowClientOptions');
 }
 
 /** @throws TypeError for what is neither */

@@ -14,6 +14,7 @@ import type {
   Workflow,
   WorkflowResultType,
 } from '../../actors/definitions.js';
+import type { SignalInput } from '../../codec/journal-entry.js';
 import { decodePayload } from '../../codec/payload.js';
 import { followingRunId, type RunOutcome, type UpdateOutcome } from '../../codec/run-record.js';
 import { systemClock } from '../clock.js';
@@ -36,6 +37,7 @@ import {
 import { CallContext } from './call-context.js';
 import { ServiceError } from './errors.js';
 import {
+  checkClientOptions,
   Requests,
   stageOf,
   type UpdateCallOptions,
@@ -102,8 +104,12 @@ export class WorkflowClient {
     this.options = options;
   }
 
-  /** A client on the same runtime that differs in some options, such as queryRejectCondition. */
+  /**
+   * A client on the same runtime that differs in some options, such as queryRejectCondition.
+   * @throws TypeError for an option that there is not
+   */
   withOptions(options: Partial<WorkflowClientOptions>): WorkflowClient {
+    checkClientOptions(options);
     return new WorkflowClient(this.#given, { ...this.options, ...options }, this.#context);
   }
 
@@ -159,14 +165,7 @@ export class WorkflowClient {
     workflow: string | W,
     options: WorkflowStartOptions<W> & WorkflowSignalWithStartOptions<SignalArgs>,
   ): Promise<WorkflowHandleWithSignaledRunId<W>> {
-    const { signal, signalArgs } = options as {
-      signal: Named<SignalDefinition<any>>;
-      signalArgs?: unknown[];
-    };
-    const request: StartRequest = {
-      ...this.#requests.start(workflow, options, 'USE_EXISTING'),
-      signal: this.#requests.signal(signal, signalArgs ?? []),
-    };
+    const request = this.#requests.signalWithStart(workflow, options);
     const { runId } = await this.#start(request, rethrow('Failed to signalWithStart Workflow'));
     const handle = this.#handle<W>({
       workflowId: request.workflowId,
@@ -221,14 +220,14 @@ export class WorkflowClient {
     options: WithStartUpdateOptions<Workflow> & { args?: any[] },
     stage: () => 'accepted' | 'completed',
   ): Promise<WorkflowUpdateHandle<any>> {
-    const { startWorkflowOperation: operation } = options;
+    const operation = options?.startWorkflowOperation;
     const started = takeOperation(operation);
     const send = async () => {
       const waitFor = stage();
       // What is to happen to an open execution is for the caller to say: no default is right for most.
       if (operation.options?.workflowIdConflictPolicy === undefined)
         throw new TypeError('Missing WorkflowOptions.workflowIdConflictPolicy');
-      const update = this.#requests.update(def, options);
+      const update = this.#requests.updateWithStart(def, options);
       const request = { ...this.#requests.start(operation.workflowTypeOrFunc, operation.options), update };
       const { firstRunId, update: ticket } = await this.#start(request, rethrowWithStart);
       return { workflowId: request.workflowId, updateId: update.id, waitFor, firstRunId, ticket: ticket! };
@@ -259,13 +258,13 @@ export class WorkflowClient {
     return this.#tried((onGivenUp) => this.#service.start(request, onGivenUp), late, fail);
   }
 
-  /** A handle to the latest run of the id, or to one run. No call is made. */
+  /** A handle to the latest run of the id, or to one run. No call is made. @throws TypeError for options that make no sense */
   getHandle<W extends Workflow>(
     workflowId: string,
     runId?: string,
     options: GetWorkflowHandleOptions = {},
   ): WorkflowHandle<W> {
-    this.#requests.identifier(workflowId, 'workflowId');
+    this.#requests.handle(workflowId, runId, options);
     const { firstExecutionRunId, followRuns = true } = options;
     return this.#handle<W>({
       workflowId,
@@ -277,11 +276,12 @@ export class WorkflowClient {
   }
 
   /** Waits for the end of a run (default: the latest). */
-  result<W extends Workflow>(
+  async result<W extends Workflow>(
     workflowId: string,
     runId?: string,
     options: WorkflowResultOptions = {},
   ): Promise<WorkflowResultType<W>> {
+    this.#requests.handle(workflowId, runId, options);
     return this.#result({ workflowId, runIdForResult: runId, followRuns: options.followRuns ?? true });
   }
 
@@ -296,12 +296,12 @@ export class WorkflowClient {
       workflowId,
       runId,
       signal: async (def: Named<SignalDefinition<any>>, ...args: unknown[]): Promise<void> => {
-        await this.#signal(latest, def, args);
+        await this.#signal(latest, this.#requests.signal(def, args));
       },
       signalWithOptions: async (
         def: Named<SignalDefinition<any>>,
-        { args = [], requestId }: SignalOptions & { args?: readonly unknown[] },
-      ) => this.#signal(latest, def, args, requestId),
+        options: SignalOptions & { args?: readonly unknown[] },
+      ) => this.#signal(latest, this.#requests.signalWithOptions(def, options)),
       query: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#query(latest, def, args),
       watch: (def: Named<QueryDefinition<any, any>>, ...args: unknown[]) => this.#watch(latest, def, args),
       executeUpdate: (def: Named<UpdateDefinition<any, any>>, options: UpdateCallOptions = {}) =>
@@ -310,8 +310,8 @@ export class WorkflowClient {
         def: Named<UpdateDefinition<any, any>>,
         options: UpdateCallOptions & { waitForStage?: WorkflowUpdateStage } = {},
       ) => {
-        const stage = stageOf(options.waitForStage);
         const request = this.#requests.update(def, options);
+        const stage = stageOf(options.waitForStage);
         const address = { workflowId, updateId: request.id };
         const { ticket } = await this.#reach(address, stage, (onGivenUp) =>
           this.#service.update(guarded, request, onGivenUp),
@@ -319,7 +319,7 @@ export class WorkflowClient {
         return this.#updateHandle(address, () => ticket, ticket.runId);
       },
       getUpdateHandle: (updateId: string, options: GetWorkflowUpdateHandleOptions = {}) => {
-        this.#requests.identifier(updateId, 'updateId');
+        this.#requests.updateHandle(updateId, options);
         const pinned = options.workflowRunId ?? runId;
         const find = (onGivenUp?: OnGivenUp) =>
           this.#service.findUpdate({ ...guarded, runId: pinned }, updateId, onGivenUp);
@@ -353,13 +353,7 @@ export class WorkflowClient {
     return handle as unknown as WorkflowHandle<W>;
   }
 
-  async #signal(
-    target: Target,
-    def: Named<SignalDefinition<any>>,
-    args: readonly unknown[],
-    requestId?: string,
-  ): Promise<{ duplicate: boolean }> {
-    const input = this.#requests.signal(def, args, requestId);
+  async #signal(target: Target, input: SignalInput): Promise<{ duplicate: boolean }> {
     try {
       return await this.#context.call(
         (onGivenUp) => this.#service.signal(target, input, onGivenUp),

@@ -279,7 +279,7 @@ describe('externals', () => {
       'TypeError: Expected the definition or the name of a signal, got a definition of type query',
       "TypeError: The name of a signal must be text, and not empty, got ''",
       'TypeError: Expected the definition or the name of an update, got a definition of type signal',
-      'TypeError: arguments of update u must be an array',
+      'TypeError: arguments of update u must be an array, got number',
       'PayloadEncodeError: Cannot store arguments of update u[0]: functions cannot be stored',
       "TypeError: updateId must be text, and not empty, got ''",
       "ValueError: Invalid waitForStage 'SOON': it must be one of ACCEPTED, COMPLETED",

@@ -11,6 +11,7 @@ import {
   QueryRejectedError,
   RpcError,
   ServiceError,
+  WithStartWorkflowOperation,
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
@@ -155,6 +156,11 @@ describe('bad input', () => {
         /workflows\.ts:2:30: workflow code cannot import 'node:fs', a built-in module of Node: call it from an activity/,
       ],
       [
+        'calls for activities with an option that there is not',
+        'import { proxyActivities } from "signalbox/workflow";\nproxyActivities({ startToCloseTimeout: 5, retries: 3 });\nexport async function a() {}',
+        /evaluating it failed: TypeError: ActivityOptions has no option called 'retries'\. The options are: .*retry.* \(.*workflows\.ts:2\)/,
+      ],
+      [
         'imports what is not there',
         'import "./nowhere.js";\nexport async function a() {}',
         /workflows\.ts:1:8: .*nowhere/,
@@ -207,6 +213,15 @@ describe('bad input', () => {
   });
 
   describe('options', () => {
+    class Cashier {
+      readonly till = [];
+      pay(): string {
+        return 'paid';
+      }
+    }
+    class HeadCashier extends Cashier {
+      readonly name = 'head';
+    }
     const ROWS: [string, unknown, RegExp][] = [
       ['no object', 5, /takes an object/],
       [
@@ -227,6 +242,49 @@ describe('bad input', () => {
       ['a path that is no text', { path: 5 }, /path must be the name of a folder/],
       ['activities that are no object', { activities: 5 }, /activities must be an object of functions/],
       ['activities: null', { activities: null }, /activities must be an object of functions/],
+      ['activities that are a list', { activities: [() => 1] }, /must be an object of functions, got array/],
+      [
+        'activities that are a promise',
+        { activities: Promise.resolve({ pay: () => 1 }) },
+        /got a promise: await it first/,
+      ],
+      [
+        'activities without a function',
+        { activities: { pay: 1, ship: 'x' } },
+        /this one has none: pay, ship/,
+      ],
+      [
+        'activities that are methods of a class',
+        { activities: new Cashier() },
+        /on its class, as pay is: those are not registered\..* \{ pay: \(\.\.\.args\) => instance\.pay\(\.\.\.args\) \}/,
+      ],
+      [
+        'activities that are methods of a class that it extends',
+        { activities: new HeadCashier() },
+        /on its class, as pay is/,
+      ],
+      [
+        'a workflows path that is no text',
+        { workflowsPath: 5 },
+        /workflowsPath must be the path of a module or its file: URL, got number/,
+      ],
+      [
+        'an empty activities path',
+        { activitiesPath: '' },
+        /activitiesPath must be the path of a module or its file: URL, got ''/,
+      ],
+      ['activitiesPath: null', { activitiesPath: null }, /activitiesPath must be .*, got null/],
+      [
+        'an activities path that is an address',
+        { activitiesPath: new URL('http://localhost/activities.ts') },
+        /activitiesPath must be .*, got http:\/\/localhost\/activities\.ts/,
+      ],
+      [
+        'a logger with a method per level',
+        { logger: { info: () => undefined, error: () => undefined } },
+        /logger must have a method log\(level, message, attributes\)/,
+      ],
+      ['a logger that is a function', { logger: () => undefined }, /logger must have a method log\(/],
       ['an unknown limit', { limits: { turnMs: 5 } }, /no limit called 'turnMs'/],
       ['a limit of 0', { limits: { turnMsMax: 0 } }, /limits\.turnMsMax must be a positive number/],
       [
@@ -252,12 +310,67 @@ describe('bad input', () => {
       });
     }
 
-    it('an activities module that is missing or throws: told, and nothing stays open', async () => {
-      const error = await rejection(
-        Runtime.open({ workflowsPath, activitiesPath: '/nowhere.ts', threads: 1 }),
-      );
-      expect(error).to.be.instanceOf(WorkflowBundleError);
-      expect(error.message).to.match(/nowhere\.ts/);
+    const modules: string[] = [];
+    afterEach(() => {
+      for (const folder of modules.splice(0)) rmSync(folder, { recursive: true, force: true });
+    });
+
+    function activitiesModule(text: string): string {
+      const folder = mkdtempSync(path.join(tmpdir(), 'signalbox-bad-'));
+      modules.push(folder);
+      const file = path.join(folder, 'activities.ts');
+      writeFileSync(file, text);
+      return file;
+    }
+
+    const ACTIVITIES: [string, () => string, RegExp][] = [
+      [
+        'is missing',
+        () => '/nowhere/at-all.ts',
+        /^Cannot bundle the activities of '\/nowhere\/at-all\.ts': there is no such file/,
+      ],
+      [
+        'does not compile',
+        () => activitiesModule('export function a() {\n  const = 5;\n}'),
+        /^Cannot bundle the activities of '.*': \S*activities\.ts:2:9: Expected identifier/,
+      ],
+      [
+        'throws while it is evaluated',
+        () => activitiesModule('export function a() {}\nthrow new TypeError("at once");'),
+        /^Cannot bundle the activities of '.*': evaluating it failed: TypeError: at once/,
+      ],
+      [
+        'exports no function',
+        () => activitiesModule('export const a = 1;'),
+        /^Cannot bundle the activities of '.*': exports no activity functions/,
+      ],
+      [
+        'is a URL of another machine',
+        () => 'file://elsewhere/activities.ts',
+        /^Cannot bundle the activities of 'file:\/\/elsewhere\/activities\.ts': File URL host/,
+      ],
+    ];
+    for (const [name, file, message] of ACTIVITIES) {
+      it(`an activities module that ${name}: WorkflowBundleError that says so once, and nothing stays open`, async () => {
+        const activitiesPath = file();
+        const error = await rejection(Runtime.open({ workflowsPath, activitiesPath, threads: 1 }));
+        expect(error).to.be.instanceOf(WorkflowBundleError).with.property('workflowsPath', activitiesPath);
+        expect(error.message).to.match(message);
+        expect(error.message.split(activitiesPath)).to.have.length(2);
+      });
+    }
+
+    it('one name in activities and in the module of activitiesPath: ConfigurationError that names it', async () => {
+      const activitiesPath = activitiesModule('export function pay() {}\nexport function ship() {}');
+      const activities = { bill: () => 1, ship: () => 2 };
+      const error = await rejection(Runtime.open({ activities, activitiesPath, threads: 1 }));
+      expect(error).to.be.instanceOf(ConfigurationError);
+      expect(error.message).to.match(/both have an activity called 'ship'/);
+    });
+
+    it('activities with values that are no functions, or none at all: opened', async () => {
+      for (const activities of [{ pay: () => 1, retries: 3 }, {}, Object.create(null)])
+        await (await Runtime.open({ activities, threads: 1 })).close();
     });
 
     it('a logger that throws: has no effect on anything else', async () => {
@@ -497,6 +610,288 @@ describe('bad input', () => {
         /workflowIdConflictPolicy must be one of/,
       );
       await refused(start({ workflowId: 'bad', workflowRunTimeout: 'soon' }), TypeError, /duration/i);
+      await refused(
+        start({ workflowId: 'bad', workflowRunTimeout: -1 }),
+        TypeError,
+        /workflowRunTimeout must not be negative, got -1/,
+      );
+      await refused(start({ workflowId: 'bad', retry: 5 }), TypeError, /RetryPolicy must be an object/);
+      await refused(
+        start({ workflowId: 'bad', retry: { nonRetryableErrorTypes: 'Refused' } }),
+        TypeError,
+        /RetryPolicy\.nonRetryableErrorTypes must be an array, got string/,
+      );
+      await refused(() => test.client.getHandle('bad').describe(), WorkflowNotFoundError, /not found/);
+    });
+
+    // As code in JavaScript makes these calls, without a compiler.
+    const client = () => test.client as any;
+    const own = () => handle as any;
+    const start = (options: object) => client().start('collector', { workflowId: 'nothing', ...options });
+    const signalWithStart = (options: object) =>
+      client().signalWithStart('collector', { workflowId: 'nothing', signal: 'add', ...options });
+    const operation = (options: object = {}) =>
+      new WithStartWorkflowOperation('collector', {
+        workflowId: 'nothing',
+        workflowIdConflictPolicy: 'FAIL',
+        ...options,
+      });
+    const executeUpdateWithStart = (options: object, startOptions?: object) =>
+      client().executeUpdateWithStart('put', {
+        startWorkflowOperation: operation(startOptions),
+        ...options,
+      });
+
+    const LISTS: [string, (args: unknown) => Promise<unknown>, RegExp][] = [
+      ['start', (args) => start({ args }), /^WorkflowOptions\.args must be an array/],
+      [
+        'execute',
+        (args) => client().execute('collector', { workflowId: 'nothing', args }),
+        /^WorkflowOptions\.args must be an array/,
+      ],
+      ['signalWithStart', (args) => signalWithStart({ args }), /^WorkflowOptions\.args must be an array/],
+      [
+        'signalWithStart, of the signal',
+        (signalArgs) => signalWithStart({ signalArgs }),
+        /^WorkflowOptions\.signalArgs must be an array/,
+      ],
+      [
+        'executeUpdateWithStart',
+        (args) => executeUpdateWithStart({ args }),
+        /^WorkflowUpdateOptions\.args must be an array/,
+      ],
+      [
+        'executeUpdateWithStart, of the workflow',
+        (args) => executeUpdateWithStart({ args: [1] }, { args }),
+        /^WorkflowOptions\.args must be an array/,
+      ],
+      [
+        'signalWithOptions',
+        (args) => own().signalWithOptions('add', { args }),
+        /^SignalOptions\.args must be an array/,
+      ],
+      [
+        'executeUpdate',
+        (args) => own().executeUpdate('put', { args }),
+        /^WorkflowUpdateOptions\.args must be an array/,
+      ],
+      [
+        'startUpdate',
+        (args) => own().startUpdate('put', { args, waitForStage: 'ACCEPTED' }),
+        /^WorkflowUpdateOptions\.args must be an array/,
+      ],
+    ];
+
+    const NO_OBJECTS: [string, (options: unknown) => unknown, RegExp][] = [
+      ['start', (options) => client().start('collector', options), /WorkflowOptions must be an object/],
+      [
+        'signalWithStart',
+        (options) => client().signalWithStart('collector', options),
+        /WorkflowOptions must be an object/,
+      ],
+      [
+        'executeUpdateWithStart',
+        (options) => client().executeUpdateWithStart('put', options),
+        /startWorkflowOperation must be a WithStartWorkflowOperation/,
+      ],
+      [
+        'signalWithOptions',
+        (options) => own().signalWithOptions('add', options),
+        /SignalOptions must be an object/,
+      ],
+      [
+        'executeUpdate',
+        (options) => own().executeUpdate('put', options),
+        /WorkflowUpdateOptions must be an object/,
+      ],
+      [
+        'startUpdate',
+        (options) => own().startUpdate('put', options),
+        /WorkflowUpdateOptions must be an object/,
+      ],
+      [
+        'getUpdateHandle',
+        (options) => own().getUpdateHandle('id', options),
+        /GetWorkflowUpdateHandleOptions must be an object/,
+      ],
+      [
+        'getHandle',
+        (options) => client().getHandle('id', undefined, options),
+        /GetWorkflowHandleOptions must be an object/,
+      ],
+      [
+        'result',
+        (options) => client().result('id', undefined, options),
+        /GetWorkflowHandleOptions must be an object/,
+      ],
+      ['withOptions', (options) => client().withOptions(options), /WorkflowClientOptions must be an object/],
+    ];
+
+    const MISSPELT: [string, () => unknown, RegExp][] = [
+      ['start', () => start({ arg: [1] }), /^WorkflowOptions has no option called 'arg'/],
+      [
+        'execute',
+        () => client().execute('collector', { workflowId: 'nothing', workflowRunTimout: 5 }),
+        /^WorkflowOptions has no option called 'workflowRunTimout'\. The options are: .*workflowRunTimeout/,
+      ],
+      [
+        'start, with those of signalWithStart',
+        () => start({ signal: 'add', signalArgs: [1] }),
+        /^WorkflowOptions has no option called 'signal'/,
+      ],
+      [
+        'start, of a name that all objects have',
+        () => start({ constructor: 1 }),
+        /^WorkflowOptions has no option called 'constructor'/,
+      ],
+      [
+        'signalWithStart',
+        () => signalWithStart({ signalArg: [1] }),
+        /^WorkflowOptions has no option called 'signalArg'\. The options are: signal, signalArgs, /,
+      ],
+      [
+        'start, in the retry policy',
+        () => start({ retry: { maxAttempts: 3 } }),
+        /^RetryPolicy has no option called 'maxAttempts'\. The options are: .*maximumAttempts/,
+      ],
+      [
+        'executeUpdateWithStart',
+        () => executeUpdateWithStart({ args: [1], updateID: 'u' }),
+        /^WorkflowUpdateOptions has no option called 'updateID'\. The options are: startWorkflowOperation, /,
+      ],
+      [
+        'executeUpdateWithStart, of the workflow',
+        () => executeUpdateWithStart({ args: [1] }, { memmo: {} }),
+        /^WorkflowOptions has no option called 'memmo'/,
+      ],
+      [
+        'signalWithOptions',
+        () => own().signalWithOptions('add', { args: [1], requestID: 'r' }),
+        /^SignalOptions has no option called 'requestID'\. The options are: args, requestId$/,
+      ],
+      [
+        'executeUpdate',
+        () => own().executeUpdate('put', { args: [1], updateID: 'u' }),
+        /^WorkflowUpdateOptions has no option called 'updateID'\. The options are: args, updateId, waitForStage$/,
+      ],
+      [
+        'startUpdate',
+        () => own().startUpdate('put', { args: [1], waitForState: 'COMPLETED' }),
+        /^WorkflowUpdateOptions has no option called 'waitForState'/,
+      ],
+      [
+        'getUpdateHandle',
+        () => own().getUpdateHandle('id', { runId: 'r' }),
+        /^GetWorkflowUpdateHandleOptions has no option called 'runId'\. The options are: workflowRunId$/,
+      ],
+      [
+        'getHandle',
+        () => client().getHandle('id', undefined, { followRun: false }),
+        /^GetWorkflowHandleOptions has no option called 'followRun'/,
+      ],
+      [
+        'getHandle, in place of the run id',
+        () => client().getHandle('id', { followRuns: false }),
+        /^runId must be a string, got object/,
+      ],
+      [
+        'result',
+        () => client().result('id', undefined, { followRun: false }),
+        /^GetWorkflowHandleOptions has no option called 'followRun'/,
+      ],
+      [
+        'withOptions',
+        () => client().withOptions({ whenfull: 'wait' }),
+        /^WorkflowClientOptions has no option called 'whenfull'\. The options are: .*whenFull/,
+      ],
+    ];
+
+    const nothingWasDone = async () => {
+      expect((await handle.fetchHistory()).events).to.have.length(4);
+      expect(await handle.query('list')).to.deep.equal([]);
+      await refused(() => test.client.getHandle('nothing').describe(), WorkflowNotFoundError, /not found/);
+    };
+
+    for (const [name, call, message] of LISTS) {
+      it(`${name}: arguments that are no array: TypeError, and nothing was done`, async () => {
+        for (const args of [5, 'abc', { 0: 'a', length: 1 }, new Set([1])])
+          await refused(() => call(args), TypeError, message);
+        await nothingWasDone();
+      });
+    }
+
+    for (const [name, call, message] of NO_OBJECTS) {
+      it(`${name}: options that are no object: TypeError, and nothing was done`, async () => {
+        for (const options of [5, 'abc', [1], true])
+          await refused(async () => call(options), TypeError, message);
+        await nothingWasDone();
+      });
+    }
+
+    it('signalWithOptions: no options at all: TypeError', () =>
+      refused(
+        () => own().signalWithOptions('add'),
+        TypeError,
+        /^SignalOptions must be an object, got undefined$/,
+      ));
+
+    for (const [name, call, message] of MISSPELT) {
+      it(`${name}: an option that there is not: TypeError that lists those there are, and nothing was done`, async () => {
+        await refused(async () => call(), TypeError, message);
+        await nothingWasDone();
+      });
+    }
+
+    it('updateWithStart: an option that there is not: the handle of the start hears of it too', async () => {
+      const startWorkflowOperation = operation();
+      const options = { startWorkflowOperation, args: [1], updateID: 'u' };
+      const error = await rejection(client().executeUpdateWithStart('put', options));
+      expect(await rejection(startWorkflowOperation.workflowHandle())).to.equal(error);
+    });
+
+    it('cronSchedule: refused, with what to do instead', async () => {
+      await refused(
+        () => start({ cronSchedule: '* * * * *' }),
+        TypeError,
+        /^WorkflowOptions\.cronSchedule is not provided: .*makeContinueAsNewFunc/,
+      );
+      await nothingWasDone();
+    });
+
+    it("an option that is undefined, and Temporal's that say nothing about what happens: taken", async () => {
+      const started = await client().start('collector', {
+        workflowId: test.newId(),
+        args: undefined,
+        memo: undefined,
+        retry: undefined,
+        cronSchedule: undefined,
+        nobodyKnows: undefined,
+        workflowRunTimeout: 0,
+        typedSearchAttributes: [],
+        staticSummary: 'a summary',
+        staticDetails: 'details',
+        priority: { priorityKey: 1 },
+        versioningOverride: 'AUTO_UPGRADE',
+        requestEagerStart: true,
+        typeInfo: {},
+      });
+      await started.signalWithOptions('add', { args: ['a'], requestId: undefined, typeInfo: {} });
+      await started.signalWithOptions('add', {});
+      await started.executeUpdate('put', { args: [1], updateId: undefined, typeInfo: {} });
+      await started.executeUpdate('put', { args: [2], waitForStage: 'COMPLETED' });
+      const again = client().getHandle(started.workflowId, undefined, { followRuns: undefined });
+      expect(await again.query('list')).to.deep.equal(['a', 1, 2]);
+      // Taken from a class or a prototype, where other members are nobody's business.
+      class Options {
+        args = [3];
+        describe(): string {
+          return 'mine';
+        }
+      }
+      await started.executeUpdate('put', new Options());
+      await started.executeUpdate('put', Object.create({ args: [4], mine: true }));
+      expect(await again.query('list')).to.deep.equal(['a', 1, 2, 3, 4]);
+      expect(client().withOptions({ whenFull: undefined })).to.be.an('object');
     });
   });
 
