@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -25,6 +26,8 @@ const blocks = [...readme.matchAll(/```(\w+)\n([\s\S]*?)```/g)].map(([, language
 const manifest = JSON.parse(read('package.json')) as {
   scripts: Record<string, string>;
   exports: Record<string, string | Record<string, string>>;
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
 };
 
 describe('README', () => {
@@ -77,6 +80,27 @@ describe('package', () => {
     for (const target of Object.values(manifest.exports)) {
       const files = typeof target === 'string' ? [target] : Object.values(target);
       for (const file of files) expect(existsSync(path.join(repository, file)), file).to.equal(true);
+    }
+  });
+
+  it('types: what the published declarations import -> is installed with the package, types included', () => {
+    const imported = new Set<string>();
+    for (const name of ['codec', 'actors', 'runtime'])
+      for (const file of readdirSync(path.join(repository, 'dist', name), { recursive: true }) as string[]) {
+        if (!file.endsWith('.d.ts')) continue;
+        const text = readFileSync(path.join(repository, 'dist', name, file), 'utf8');
+        for (const [, from] of text.matchAll(/^(?:import|export) .* from '([^.'][^']*)';$/gm))
+          imported.add(from!);
+      }
+    expect([...imported]).to.include('ms');
+    const { dependencies, devDependencies } = manifest;
+    for (const from of imported) {
+      if (from.startsWith('node:')) continue;
+      expect(dependencies).to.have.property(from);
+      expect(
+        devDependencies,
+        `the types of ${from} are not installed by who uses the package`,
+      ).not.to.have.property(`@types/${from}`);
     }
   });
 
