@@ -23,7 +23,13 @@ export interface RetryPolicy {
   backoffCoefficient?: number;
   /** First delay. Default 1 second. */
   initialInterval?: Duration;
-  /** Attempts in all; absent or Infinity: without limit. */
+  /**
+   * Attempts in all; absent or Infinity: without limit. With 1, an activity runs at most once.
+   *
+   * An activity's attempt that a crash or close() of the runtime interrupts is one of them: it has timed out, and the next
+   * one begins when the store is opened, at once. Without a limit that is only so for an attempt that has reported a
+   * heartbeat; another begins again under the same number. With a limit, that an attempt begins has to be on disk first.
+   */
   maximumAttempts?: number;
   /** Longest delay. Default 100 x initialInterval. */
   maximumInterval?: Duration;

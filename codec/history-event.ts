@@ -12,7 +12,7 @@
  *   turn          events of `inputs` | TaskScheduled, TaskStarted, TaskCompleted | events of `commands`
  *   turnFailed    TaskScheduled, TaskStarted, TaskFailed. Also for TURN_TIMEOUT and THREAD_DIED: a TaskTimedOut event
  *                 has no room for the failure, which is what people come to see
- *   activityRetry nothing
+ *   activityRetry nothing, and the same for activityStarted
  *   terminated    WorkflowExecutionTerminated
  *   timedOut      WorkflowExecutionTimedOut
  *

@@ -357,6 +357,11 @@ export type JournalEntry =
       failure: Failure;
       heartbeat?: Payload | undefined;
     }
+  /**
+   * An activity attempt begins, or goes on and has reported `heartbeat`. Not an event; lets a later process know that this
+   * attempt was interrupted. Not written for every attempt (runtime/activities/).
+   */
+  | { kind: 'activityStarted'; time: number; seq: number; attempt: number; heartbeat?: Payload | undefined }
   /** The host closed the run. */
   | {
       kind: 'terminated';

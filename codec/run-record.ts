@@ -76,7 +76,10 @@ export interface ActivityRecord {
   /** Epoch ms; the next attempt does not begin before. */
   nextAt: number;
   lastFailure?: Failure | undefined;
+  /** What was reported last, as far as it was noted. */
   heartbeat?: Payload | undefined;
+  /** Epoch ms at which that attempt began, if that was noted. If nobody runs it, it was interrupted. */
+  begunAt?: number | undefined;
   cancelRequested: boolean;
 }
 

@@ -1,4 +1,5 @@
 /** What describe() tells about a run. Status codes are those of Temporal's API. */
+import { detailsOf } from './activities/heartbeats.js';
 import type { Live } from './live.js';
 import type { Run } from './run.js';
 import type { Description, PendingTurnInfo, StatusName } from './service.js';
@@ -52,6 +53,7 @@ export function describeRun(live: Live): Description {
       scheduledTime: new Date(activity.scheduledAt),
       nextAttemptTime: new Date(activity.nextAt),
       lastFailure: activity.lastFailure,
+      heartbeatDetails: detailsOf(activity.heartbeat),
     })),
     pendingTurn: pendingTurn(live),
   };

@@ -157,6 +157,9 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       host: {
         resolved: (...args) => this.#activityResolved(...args),
         retrying: (live, entry, done) => this.#activityRetrying(live.run.runNo, entry, done),
+        starting: ({ run: { runNo } }, entry, done) =>
+          this.#deliver(runNo, { kind: 'note', runNo, entry }, ENVELOPE_BYTES, done),
+        beating: (...args) => this.#activityBeating(...args),
         dueAt: (live, seq, at) => this.#agenda.add({ at, runNo: live.run.runNo, kind: 'activity', seq }),
         log: (live, level, message, attributes) => this.#log(level, message, { ...ids(live), ...attributes }),
       },
@@ -1160,6 +1163,20 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
       this.#underWay.delete(key);
       done();
     });
+  }
+
+  /** Sent once only: when it fails, there may be newer details to send. */
+  #activityBeating(
+    live: Live,
+    entry: Extract<JournalEntry, { kind: 'activityStarted' }>,
+    done: (failed: boolean) => void,
+  ): void {
+    // A function goes on for a while when its workflow does not wait for it any more.
+    if (!live.run.activities.has(entry.seq)) return done(false);
+    const { runNo } = live.run;
+    const bytes = ENVELOPE_BYTES + (entry.heartbeat?.length ?? 0);
+    const settle = ({ kind }: Outcome) => done(kind === 'error');
+    this.#send({ live, envelope: { kind: 'note', runNo, entry }, bytes, settle });
   }
 
   #deliverInput(

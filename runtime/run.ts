@@ -265,6 +265,9 @@ export class Run {
       case 'activityRetry':
         this.#retryActivity(entry);
         break;
+      case 'activityStarted':
+        this.#startActivity(entry);
+        break;
       case 'terminated':
         this.#close('terminated', { status: 'terminated', reason: entry.reason }, entry.time, effects);
         break;
@@ -549,7 +552,24 @@ export class Run {
       attempt,
       nextAt: instant(nextAt),
       lastFailure: failure,
-      heartbeat,
+      heartbeat: heartbeat && new Uint8Array(heartbeat),
+      begunAt: undefined,
+    });
+  }
+
+  #startActivity({
+    seq,
+    attempt,
+    time,
+    heartbeat,
+  }: Extract<JournalEntry, { kind: 'activityStarted' }>): void {
+    const activity = this.activities.get(seq);
+    // It may come late, when the next attempt is due.
+    if (activity === undefined || activity.attempt !== attempt) return;
+    this.#setActivity(seq, {
+      ...activity,
+      begunAt: activity.begunAt ?? time,
+      heartbeat: heartbeat === undefined ? activity.heartbeat : new Uint8Array(heartbeat),
     });
   }
 }

@@ -181,8 +181,8 @@ export class Runtime {
   }
 
   /**
-   * Takes no more calls, lets turns under way finish, commits them and closes the store. Activities are told to stop and
-   * begin again when the store is opened next. Safe to call twice; afterwards nothing keeps the process alive.
+   * Takes no more calls, lets turns under way finish, commits them and closes the store. Activities are told to stop. When the
+   * store is opened next they begin again, or the next attempt does (RetryPolicy.maximumAttempts). Safe to call twice; afterwards nothing keeps the process alive.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

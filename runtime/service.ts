@@ -76,6 +76,8 @@ export interface PendingActivityInfo {
   scheduledTime: Date;
   nextAttemptTime: Date;
   lastFailure?: Failure | undefined;
+  /** What the activity reported last, as far as it is on disk. */
+  heartbeatDetails?: unknown;
 }
 
 /** The turn that fails and is tried again. */

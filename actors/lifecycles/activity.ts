@@ -18,8 +18,11 @@
  * Where no attempt runs there is nobody to ask, and a request to cancel takes effect at once. While one runs it is only
  * a request: the attempt may still complete, fail or time out, but it is not tried again. `failed` and `timedOut` are
  * the last word, after the retry policy has been asked; an attempt that fails and will be tried again is
- * `activityRetry`. A crash loses the attempt, not the activity: the recovered activity begins again at `scheduled`. A
- * run that closes drops its activities.
+ * `activityRetry`. A run that closes drops its activities.
+ *
+ * A crash loses the attempt, not the activity. Where the journal says that the attempt had begun (attempts are limited, or
+ * it has reported a heartbeat), the recovered activity goes on as if it had timed out: `activityRetry` or the last word.
+ * Elsewhere nobody knows, and it begins again at `scheduled`, with the attempt of the same number.
  *
  * Owns: which of these may follow which.
  * Does not own: the retry policy, attempts, timeouts (runtime/activities/).

@@ -77,6 +77,7 @@ const ENTRY_EVENTS: { readonly [Kind in JournalEntry['kind']]: EntryWriter<Kind>
   },
   turnFailed,
   activityRetry: noEvent,
+  activityStarted: noEvent,
   terminated,
   timedOut,
 };

@@ -27,6 +27,7 @@ export function eventCount(entry: JournalEntry): number {
     case 'turnFailed':
       return TASK_EVENTS;
     case 'activityRetry':
+    case 'activityStarted':
       return 0;
     case 'started':
     case 'terminated':

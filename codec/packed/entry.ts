@@ -314,6 +314,7 @@ export const entry = variant<JournalEntry, 'kind'>('kind', {
   activityRetry: [4, { time: number, seq: uint, attempt: uint, nextAt: number, failure, heartbeat: bytes }],
   terminated: [5, { time: number, reason: text, identity, details: bytes }],
   timedOut: [6, { time: number, retryState }],
+  activityStarted: [7, { time: number, seq: uint, attempt: uint, heartbeat: bytes }],
 });
 
 const writer = new ByteWriter();

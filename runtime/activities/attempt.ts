@@ -1,14 +1,15 @@
 /**
  * One attempt of an activity: its function runs, until it is done or a time limit decides.
  *
- *   begin --the function resolved or threw--> ended
- *     |
- *     +--a time limit passed: cancelled, and--> ended; what the function does afterwards is ignored
- *     |
- *     +--abandon: the runtime closes--> nobody is told
+ *   made --begin--> begun --the function resolved or threw--> ended
+ *     |               |
+ *     |               +--a time limit passed: cancelled, and--> ended; what the function does afterwards is ignored
+ *     |               |
+ *     +---------------+--abandon: the runtime closes, or it need not begin any more--> nobody is told
  *
- * Owns: the time limits and heartbeats of the attempt, its cancellation, telling its end once.
- * Does not own: which attempts run and what their end means (runner.ts), what the function sees (context.ts).
+ * Owns: the time limits of the attempt, its cancellation, telling its end once.
+ * Does not own: which attempts run and what their end means (runner.ts), what the function sees (context.ts), which
+ * heartbeats are noted (heartbeats.ts).
  *
  * Whatever few functions ask for is made when they do: there are as many attempts a second as there are workflows.
  */
@@ -17,12 +18,13 @@ import { type ActivityState, activityTable } from '../../actors/lifecycles/activ
 import { next } from '../../actors/lifecycles/table.js';
 import type { Failure, TimeoutKind } from '../../codec/failure.js';
 import type { Payload } from '../../codec/journal-entry.js';
-import { decodePayload, encodePayload } from '../../codec/payload.js';
+import { encodePayload } from '../../codec/payload.js';
 import type { ActivityRecord } from '../../codec/run-record.js';
 import type { Clock } from '../clock.js';
 import type { Live } from '../live.js';
 import { Cancellation } from './cancellation.js';
 import { type ActivityInfo, type ActivityLog, Context, type ContextSource } from './context.js';
+import { detailsOf, HeartbeatNotes } from './heartbeats.js';
 
 /** Where an activity's function is found and run. */
 export interface ActivityExecutor {
@@ -37,6 +39,8 @@ export interface AttemptHost {
   readonly clock: Clock;
   /** Called once, unless the attempt was abandoned. */
   ended(attempt: Attempt, ended: Ended): void;
+  /** Journals what the function has reported. */
+  beating(attempt: Attempt, heartbeat: Payload, done: (failed: boolean) => void): void;
   log(attempt: Attempt, ...line: Parameters<ActivityLog>): void;
 }
 
@@ -44,9 +48,9 @@ export class Attempt implements ContextSource {
   readonly live: Live;
   readonly seq: number;
   readonly record: ActivityRecord;
-  /** Epoch ms. */
-  readonly startedAt: number;
-  state: ActivityState = next(activityTable, 'scheduled', 'attemptStarted');
+  /** Epoch ms; until it begins, when it was made. */
+  startedAt: number;
+  state: ActivityState = activityTable.initial;
   /** What the function reported last, or the attempt before did. */
   heartbeat: Payload | undefined;
   cancelRequested = false;
@@ -55,6 +59,7 @@ export class Attempt implements ContextSource {
   #over = false;
   #stops: (() => void)[] = [];
   #stopBeat: (() => void) | undefined;
+  #notes: HeartbeatNotes | undefined;
 
   constructor(host: AttemptHost, live: Live, seq: number, record: ActivityRecord) {
     this.#host = host;
@@ -65,15 +70,23 @@ export class Attempt implements ContextSource {
     this.heartbeat = record.heartbeat;
   }
 
+  get begun(): boolean {
+    return this.state !== activityTable.initial;
+  }
+
   begin(executor: ActivityExecutor): void {
     const { command, scheduledAt } = this.record;
     const { startToCloseMs, scheduleToCloseMs } = command;
+    this.state = next(activityTable, this.state, 'attemptStarted');
+    this.startedAt = this.#host.clock.now();
     if (startToCloseMs !== undefined) this.#stops.push(this.#arm('START_TO_CLOSE', startToCloseMs));
     if (scheduleToCloseMs !== undefined) {
       const left = Math.max(0, scheduledAt + scheduleToCloseMs - this.startedAt);
       this.#stops.push(this.#arm('SCHEDULE_TO_CLOSE', left));
     }
     this.#awaitBeat();
+    // The time of the activity may be over by now; then it is not begun in vain.
+    if (scheduleToCloseMs !== undefined && scheduledAt + scheduleToCloseMs <= this.startedAt) return;
     executor.run(command.activityType, command.args, new Context(this)).then(
       (result) => this.#end({ result }),
       (error) => this.fail(error),
@@ -92,10 +105,11 @@ export class Attempt implements ContextSource {
     this.#cancellation.request('CANCELLED');
   }
 
-  /** The runtime closes. The attempt begins again when the store is opened next. */
+  /** What the function reports when it is told, before this returns, is still noted. */
   abandon(): void {
-    this.#close();
     this.#cancellation.request('WORKER_SHUTDOWN');
+    this.#notes?.flush();
+    this.#close();
   }
 
   #end(ended: Ended): void {
@@ -108,6 +122,7 @@ export class Attempt implements ContextSource {
     this.#over = true;
     for (const stop of this.#stops) stop();
     this.#stopBeat?.();
+    this.#notes?.stop();
   }
 
   #arm(type: TimeoutKind, ms: number): () => void {
@@ -157,6 +172,10 @@ export class Attempt implements ContextSource {
     if (this.#over) return;
     this.heartbeat = encodePayload([details], 'heartbeat details');
     this.#awaitBeat();
+    this.#notes ??= new HeartbeatNotes(this.#host.clock, this.record.command.heartbeatMs, (heartbeat, done) =>
+      this.#host.beating(this, heartbeat, done),
+    );
+    this.#notes.add(this.heartbeat);
   }
 
   log(...line: Parameters<ActivityLog>): void {
@@ -173,8 +192,4 @@ const TIMEOUT_TEXT: Record<TimeoutKind, string> = {
 
 export function timeoutFailure(type: TimeoutKind, heartbeat: Payload | undefined): TimeoutFailure {
   return new TimeoutFailure(`activity ${TIMEOUT_TEXT[type]} timeout`, detailsOf(heartbeat), type);
-}
-
-function detailsOf(heartbeat: Payload | undefined): unknown {
-  return heartbeat === undefined ? undefined : (decodePayload(heartbeat) as unknown[])[0];
 }

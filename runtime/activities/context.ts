@@ -24,7 +24,7 @@ export interface ActivityInfo {
   readonly startToCloseTimeoutMs?: number | undefined;
   readonly scheduleToCloseTimeoutMs?: number | undefined;
   readonly heartbeatTimeoutMs?: number | undefined;
-  /** What the attempt before reported last. */
+  /** What the attempt before reported last; after a crash, what was on disk of that. */
   readonly heartbeatDetails: unknown;
   readonly isLocal: false;
 }
@@ -104,7 +104,13 @@ export class Context {
     return storage.run(context, fn);
   }
 
-  /** Shows that the attempt is alive; the next attempt can read `details`. Starts the heartbeat timeout anew. */
+  /**
+   * Shows that the attempt is alive; the next attempt can read `details`. Starts the heartbeat timeout anew.
+   *
+   * For the case of a crash details go to disk as often as Temporal's SDK sends them: the first at once, then the newest
+   * after 0.8 of the heartbeat timeout (30 s without one, at most 60 s), and those of running attempts when the runtime
+   * closes. An attempt that has reported any counts, when it is interrupted, as one that timed out.
+   */
   heartbeat(details?: unknown): void {
     this.#source.beat(details);
   }

@@ -7,7 +7,7 @@
 
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { unpack } from 'msgpackr';
 import { Piscina } from 'piscina';
 import { fromFailure } from '../../actors/failures.js';
@@ -57,26 +57,38 @@ async function runTask(
   context: Context,
 ): Promise<Uint8Array> {
   const { port1, port2 } = new MessageChannel();
-  const cancel = () =>
-    port1.postMessage({
-      kind: 'cancel',
-      reason: String(context.cancellationSignal.reason),
-    } satisfies ActivityMessage);
-  context.cancellationSignal.addEventListener('abort', cancel, { once: true });
-  port1.on('message', (message: ActivityMessage) => {
+  const take = (message: ActivityMessage) => {
     if (message.kind === 'heartbeat') beat(context, message.details);
     if (message.kind === 'log') context.log[message.level](message.message, message.attributes);
-  });
+  };
+  const cancel = () => {
+    // When the runtime closes, nobody takes them later.
+    takeAll(port1, take);
+    const reason = String(context.cancellationSignal.reason);
+    port1.postMessage({ kind: 'cancel', reason } satisfies ActivityMessage);
+  };
+  context.cancellationSignal.addEventListener('abort', cancel, { once: true });
+  port1.on('message', take);
   try {
     const task: ActivityTask = { kind: 'run', type, args, info: context.info, port: port2 };
     const answer = (await piscina.run(task, { transferList: [port2] })) as ActivityAnswer;
     if ('result' in answer) return answer.result;
     if (answer.heartbeat !== undefined) beat(context, answer.heartbeat);
     throw revive(answer.error);
+  } catch (error) {
+    // Of a thread that died, the end may be known before what it said last.
+    takeAll(port1, take);
+    throw error;
   } finally {
     context.cancellationSignal.removeEventListener('abort', cancel);
     port1.close();
   }
+}
+
+/** What has come and not been told yet. */
+function takeAll(port: MessagePort, take: (message: ActivityMessage) => void): void {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+    take(next.message as ActivityMessage);
 }
 
 function beat(context: Context, details: Uint8Array): void {

@@ -14,18 +14,20 @@ const DEFAULT_MAXIMUM_FACTOR = 100;
  * @param command what is tried: an activity, or, with the same rules, a run of a workflow
  * @param attempt the attempt that failed, from 1
  * @param sinceScheduledMs time since the activity was scheduled
+ * @param pauseMs the delay, where the policy is not to say it
  */
 export function afterFailure(
   command: Pick<ScheduleActivityCommand, 'retry' | 'scheduleToCloseMs'>,
   attempt: number,
   failure: Failure,
   sinceScheduledMs: number,
+  pauseMs?: number,
 ): RetryDecision {
   const policy = command.retry ?? {};
   if (isFinal(failure, policy)) return { retry: false, state: 'NON_RETRYABLE_FAILURE' };
   if (policy.maximumAttempts && attempt >= policy.maximumAttempts)
     return { retry: false, state: 'MAXIMUM_ATTEMPTS_REACHED' };
-  const delayMs = nextDelay(policy, attempt, failure);
+  const delayMs = pauseMs ?? nextDelay(policy, attempt, failure);
   const limit = command.scheduleToCloseMs;
   if (limit !== undefined && sinceScheduledMs + delayMs >= limit) return { retry: false, state: 'TIMEOUT' };
   return { retry: true, delayMs };

@@ -2,21 +2,24 @@
  * Runs activity attempts: the embedder's functions on the host, or those of activitiesPath in a pool of their own.
  *
  *   scheduled --(a place is free)--> attempt --completed / failed for good / timed out / cancelled--> told to the workflow
- *                                       |
- *                                       +--failed, may be tried again--> journalled, and due again after its delay
+ *                  |                  ^ |
+ *                  |                  | +--failed, may be tried again--> journalled, and due again after its delay
+ *                  +--(attempts are counted: that it begins is journalled)
  *
  * Owns: the bounded number of attempts, who waits for a place and for how long, what an attempt's end means.
  * Does not own: an attempt while it runs (attempt.ts), the record of an activity (run.ts), delivering its end (the host
  * does, until a turn took it durably).
  *
  * An attempt is begun only when the turn that scheduled it is durable (D4), at least once (D2): a crash begins it again.
+ * Where the journal says that it had begun (attempts are limited, or it has reported a heartbeat) it does not begin again:
+ * the crash, or close(), has ended it as a time limit would have.
  */
 
 import { ApplicationFailure, CancelledFailure, toFailure } from '../../actors/failures.js';
 import { activityTable } from '../../actors/lifecycles/activity.js';
 import { next } from '../../actors/lifecycles/table.js';
-import type { TimeoutKind } from '../../codec/failure.js';
-import type { ActivityOutcome, JournalEntry } from '../../codec/journal-entry.js';
+import type { Failure, TimeoutKind } from '../../codec/failure.js';
+import type { ActivityOutcome, JournalEntry, Payload, RetryState } from '../../codec/journal-entry.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
 import type { ActivityRecord } from '../../codec/run-record.js';
 import type { Clock } from '../clock.js';
@@ -25,11 +28,18 @@ import { type ActivityExecutor, Attempt, type AttemptHost, type Ended, timeoutFa
 import { type ActivityLog, Context } from './context.js';
 import { afterFailure } from './retry.js';
 
+type RetryEntry = Extract<JournalEntry, { kind: 'activityRetry' }>;
+type StartedEntry = Extract<JournalEntry, { kind: 'activityStarted' }>;
+
 export interface ActivityHost {
   /** Tells the workflow how the activity ended, until it is durable. */
   resolved(live: Live, seq: number, attempt: number, startedAt: number, outcome: ActivityOutcome): void;
   /** Journals that an attempt failed; `done` is called when that is durable. */
-  retrying(live: Live, entry: Extract<JournalEntry, { kind: 'activityRetry' }>, done: () => void): void;
+  retrying(live: Live, entry: RetryEntry, done: () => void): void;
+  /** Journals that an attempt begins; `done` is called when that is durable, or the run has closed. */
+  starting(live: Live, entry: StartedEntry, done: () => void): void;
+  /** Journals what an attempt has reported; `done` is called when that is durable, of no use any more, or has failed. */
+  beating(live: Live, entry: StartedEntry, done: (failed: boolean) => void): void;
   dueAt(live: Live, seq: number, at: number): void;
   log(
     live: Live,
@@ -109,6 +119,7 @@ export class ActivityRunner implements AttemptHost {
     if (record === undefined || this.#known.has(key) || this.#closed) return;
     // The request came, and then the process went; nobody runs it any more.
     if (record.cancelRequested) return this.#giveUp(live, seq, record);
+    if (record.begunAt !== undefined) return this.#interrupted(live, seq, record, record.begunAt);
     if (record.nextAt > this.clock.now()) return this.#host.dueAt(live, seq, record.nextAt);
     if (this.#waiting.length === 0 && this.#running < this.#activitiesMax)
       return this.#run(key, live, seq, record);
@@ -153,8 +164,17 @@ export class ActivityRunner implements AttemptHost {
   /** The workflow asked to cancel the activity, or ended. */
   cancel(live: Live, seq: number, record: ActivityRecord): void {
     const attempt = this.#known.get(keyOf(live, seq));
-    if (attempt !== undefined) return attempt.cancel();
+    if (attempt?.begun) return attempt.cancel();
     if (live.run.activities.get(seq) === record) this.#giveUp(live, seq, record);
+    if (attempt !== undefined) this.#withdraw(attempt);
+  }
+
+  /** That it begins is being journalled, and now it need not. */
+  #withdraw(attempt: Attempt): void {
+    attempt.abandon();
+    this.#known.delete(keyOf(attempt.live, attempt.seq));
+    this.#running--;
+    this.#begin();
   }
 
   /** No attempt runs, so nobody has to be asked. */
@@ -165,7 +185,7 @@ export class ActivityRunner implements AttemptHost {
     this.#host.resolved(live, seq, record.attempt, NEVER_STARTED, { status: 'cancelled', failure });
   }
 
-  /** Ends what runs; it begins again when the store is opened next. */
+  /** Ends what runs. When the store is opened next, it begins again or counts as interrupted (see above). */
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) waiting.stop();
@@ -190,11 +210,27 @@ export class ActivityRunner implements AttemptHost {
     const attempt = new Attempt(this, live, seq, record);
     this.#known.set(key, attempt);
     this.#running++;
-    const { activityType } = record.command;
-    const executor = this.#executors.find(({ types }) => types.includes(activityType));
-    if (executor !== undefined) return attempt.begin(executor);
-    // Not at once: whoever began it is in the middle of something.
-    queueMicrotask(() => attempt.fail(this.#unknown(activityType)));
+    const { activityType, retry } = record.command;
+    const executor =
+      this.#executors.find(({ types }) => types.includes(activityType)) ?? this.#unknown(activityType);
+    if (!retry?.maximumAttempts) return attempt.begin(executor);
+    const entry = { kind: 'activityStarted', time: this.clock.now(), seq, attempt: record.attempt } as const;
+    // Known no longer: it was cancelled meanwhile, or its run or the runtime closed.
+    this.#host.starting(live, entry, () => this.#known.get(key) === attempt && attempt.begin(executor));
+  }
+
+  /** Nobody runs an attempt that had begun: the process ended, or the runtime was closed. */
+  #interrupted(live: Live, seq: number, record: ActivityRecord, begunAt: number): void {
+    const { command, attempt, scheduledAt, heartbeat } = record;
+    const now = this.clock.now();
+    const { scheduleToCloseMs = Number.POSITIVE_INFINITY, heartbeatMs } = command;
+    const attemptTimeout = heartbeatMs === undefined ? 'START_TO_CLOSE' : 'HEARTBEAT';
+    const type = now - scheduledAt >= scheduleToCloseMs ? 'SCHEDULE_TO_CLOSE' : attemptTimeout;
+    const failure = toFailure(timeoutFailure(type, heartbeat));
+    // It has waited long enough.
+    const decision = afterFailure(command, attempt, failure, now - scheduledAt, 0);
+    if (decision.retry) return this.#retry(live, seq, record, { failure, heartbeat, nextAt: now });
+    this.#host.resolved(live, seq, attempt, begunAt, lastWord(failure, decision.state));
   }
 
   ended(attempt: Attempt, ended: Ended): void {
@@ -205,6 +241,12 @@ export class ActivityRunner implements AttemptHost {
     this.#begin();
   }
 
+  beating({ live, seq, record }: Attempt, heartbeat: Payload, done: (failed: boolean) => void): void {
+    const { attempt } = record;
+    const entry = { kind: 'activityStarted', time: this.clock.now(), seq, attempt, heartbeat } as const;
+    this.#host.beating(live, entry, done);
+  }
+
   log(
     { live, record: { command } }: Attempt,
     ...[level, message, attributes]: Parameters<ActivityLog>
@@ -213,10 +255,12 @@ export class ActivityRunner implements AttemptHost {
     this.#host.log(live, level, message, { activityId, activityType, ...attributes });
   }
 
-  #unknown(type: string): ApplicationFailure {
+  /** Runs an activity that nobody has. */
+  #unknown(type: string): ActivityExecutor {
     const known = this.#executors.flatMap(({ types }) => types);
     const text = `Activity function ${type} is not registered on this Worker, available activities: ${JSON.stringify(known)}`;
-    return ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
+    const error = ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
+    return { types: [], run: () => Promise.reject(error), close: async () => undefined };
   }
 
   #ended(attempt: Attempt, ended: Ended): void {
@@ -233,28 +277,30 @@ export class ActivityRunner implements AttemptHost {
     const decision = attempt.cancelRequested
       ? ({ retry: false, state: 'CANCEL_REQUESTED' } as const)
       : afterFailure(record.command, record.attempt, failure, this.clock.now() - record.scheduledAt);
-    if (!decision.retry) {
-      const status = failure.info?.kind === 'timeout' ? 'timedOut' : 'failed';
-      const retryState =
-        failure.info?.kind === 'timeout' && failure.info.timeoutType === 'SCHEDULE_TO_CLOSE'
-          ? 'TIMEOUT'
-          : decision.state;
-      return tell({ status, failure, retryState });
-    }
+    if (!decision.retry) return tell(lastWord(failure, decision.state));
     attempt.state = next(activityTable, attempt.state, 'activityRetry');
-    const now = this.clock.now();
-    const nextAt = now + decision.delayMs;
-    const entry = {
-      kind: 'activityRetry',
-      time: now,
-      seq,
-      attempt: record.attempt + 1,
-      nextAt,
-      failure,
-      heartbeat: attempt.heartbeat,
-    } as const;
+    const nextAt = this.clock.now() + decision.delayMs;
+    this.#retry(live, seq, record, { failure, heartbeat: attempt.heartbeat, nextAt });
+  }
+
+  #retry(
+    live: Live,
+    seq: number,
+    record: ActivityRecord,
+    next: Pick<RetryEntry, 'failure' | 'heartbeat' | 'nextAt'>,
+  ): void {
+    const [time, attempt] = [this.clock.now(), record.attempt + 1];
+    const entry = { kind: 'activityRetry', time, seq, attempt, ...next } as const;
     this.#host.retrying(live, entry, () => this.ready(live, seq));
   }
+}
+
+/** What the workflow hears of a failure after which there is no other attempt. */
+function lastWord(failure: Failure, state: RetryState): ActivityOutcome {
+  const { info } = failure;
+  const status = info?.kind === 'timeout' ? 'timedOut' : 'failed';
+  const isTooLate = info?.kind === 'timeout' && info.timeoutType === 'SCHEDULE_TO_CLOSE';
+  return { status, failure, retryState: isTooLate ? 'TIMEOUT' : state };
 }
 
 function keyOf(live: Live, seq: number): string {

@@ -66,6 +66,8 @@ const ENTRIES: JournalEntry[] = [
     failure: { message: 'no' },
     heartbeat: payload,
   },
+  { kind: 'activityStarted', time: 5, seq: 1, attempt: 2 },
+  { kind: 'activityStarted', time: 5, seq: 1, attempt: 2, heartbeat: payload },
   { kind: 'terminated', time: 5, reason: 'enough' },
   { kind: 'timedOut', time: 6, retryState: 'TIMEOUT' },
 ];

@@ -81,6 +81,14 @@ async function double(n: number): Promise<number> {
   return 2 * n;
 }
 
+/** An attempt that is never to begin again, whatever becomes of this process. */
+async function charge(n: number): Promise<number> {
+  const { attempt } = Context.current().info;
+  say({ say: 'charged', n, attempt });
+  await sleep(n % 30);
+  return attempt;
+}
+
 async function follow({ ops, load }: Lane): Promise<void> {
   for (const op of ops) await make(op);
   if (load !== undefined) await loads[load.kind](load as never);
@@ -269,7 +277,7 @@ say({ say: 'opening' });
 const runtime = await Runtime.open({
   path: plan.folder,
   workflowsPath: `${ROOT}test/fixtures/crash/workflows.ts`,
-  activities: { double },
+  activities: { double, charge },
   threads: random.one([1, 2, 3]),
   durability: 'flush',
   limits: {

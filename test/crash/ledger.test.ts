@@ -179,6 +179,34 @@ describe('the ledger of the crash tests', () => {
     story.finds({});
   });
 
+  it('ledger: an attempt of a charge begins twice -> duplicated; more attempts than are allowed -> wrong', () => {
+    const charged = (n: number, attempt: number) => story.ledger.hear({ say: 'charged', n, attempt });
+    charged(1, 1);
+    charged(2, 1);
+    charged(2, 2);
+    story.finds({});
+    charged(1, 1);
+    story.finds({ duplicated: 1 });
+    charged(1, 2);
+    charged(2, 3);
+    story.finds({ duplicated: 1, wrong: 2 });
+  });
+
+  it('ledger: a job was charged by an attempt that never began -> wrong', () => {
+    const job = (n: number, charged: unknown) => {
+      const op = { id: `job${n}`, to: `job-${n}` };
+      story.ledger.hear({ say: 'ask', op: { ...op, do: 'start', type: 'job', n } });
+      story.ledger.hear({ say: 'ask', op: { ...op, do: 'result' } });
+      story.ledger.hear({ say: 'answer', id: op.id, value: { value: { n, doubled: 2 * n, charged } } });
+    };
+    story.ledger.hear({ say: 'charged', n: 2, attempt: 2 });
+    job(2, 2);
+    job(3, 'TimeoutFailure');
+    story.finds({});
+    job(4, 1);
+    story.finds({ wrong: 1 });
+  });
+
   it('ledger: an unexpected refusal, or an error of the runtime -> wrong', () => {
     story.refused(signal(1), 'DeterminismViolationError');
     story.ledger.hear({ say: 'trouble', text: 'broken' });

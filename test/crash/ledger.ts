@@ -6,7 +6,8 @@
  *            +-- answer --> acknowledged: is there, exactly once, from now on and in every later process
  *            +-- refusal -> for the errors that are to be expected: had no effect
  *
- * Owns: D1 (lost), D2 (duplicated), order, and that every answer stays the answer it was (D5).
+ * Owns: D1 (lost), D2 (duplicated, attempts too where they are limited), order, and that every answer stays the answer
+ * it was (D5).
  * Does not own: what is asked (child.ts, plan.ts).
  */
 import { type Line, lifeOf, type Op, type Outcome, type Report, type WorkflowType } from './operations.js';
@@ -47,6 +48,8 @@ export class Ledger {
   readonly #open = new Map<string, Op>();
   #closing = false;
   readonly #said = new Set<string>();
+  /** Attempts of the activity that jobs are charged by, by the job's number. */
+  readonly #charges = new Map<number, number[]>();
 
   /** Calls of the child at hand that were not answered. */
   get unanswered(): Op[] {
@@ -62,6 +65,7 @@ export class Ledger {
   hear(line: Line): void {
     if (line.say === 'trouble') this.violation('wrong', `the runtime reported: ${line.text}`);
     if (line.say === 'closing') this.#closing = true;
+    if (line.say === 'charged') this.#charged(line.n, line.attempt);
     if (line.say === 'ask') {
       this.#open.set(line.op.id, line.op);
       this.#asked(line.op);
@@ -72,6 +76,15 @@ export class Ledger {
     if (line.say === 'refusal') return this.#refused(op, line.error, line.message);
     this.acknowledged += 1;
     this.#answered(op, line.value);
+  }
+
+  /** An attempt that a kill interrupted is one, and does not begin again. */
+  #charged(n: number, attempt: number): void {
+    const attempts = this.#charges.get(n) ?? [];
+    this.#charges.set(n, attempts);
+    if (attempts.includes(attempt)) this.violation('duplicated', `charge ${n}, attempt ${attempt}`);
+    if (attempt > 2 - (n % 2)) this.violation('wrong', `charge ${n} was tried again: attempt ${attempt}`);
+    attempts.push(attempt);
   }
 
   /** Each is counted once, however often it is seen. */
@@ -203,9 +216,17 @@ export class Ledger {
     execution.quiet ??= new Map();
     if (execution.outcome !== text)
       this.violation('wrong', `${execution.id} ended with ${execution.outcome}, and then with ${text}`);
-    if (!isPossible(execution, outcome)) this.violation('wrong', `${execution.id} ended with ${text}`);
+    if (!isPossible(execution, outcome) || !this.#isChargedFor(execution, outcome))
+      this.violation('wrong', `${execution.id} ended with ${text}`);
     if (execution.type === 'account' && 'value' in outcome)
       execution.positions.push(outcome.value as Execution['positions'][number]);
+  }
+
+  /** By an attempt that was seen to begin, or by none that came to its end. */
+  #isChargedFor({ type, n }: Execution, outcome: Outcome): boolean {
+    if (type !== 'job' || !('value' in outcome)) return true;
+    const { charged } = outcome.value as { charged: unknown };
+    return charged === 'TimeoutFailure' || (this.#charges.get(n) ?? []).includes(charged as number);
   }
 
   #unchanged(execution: Execution, op: Op, value: unknown): void {

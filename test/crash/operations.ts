@@ -69,6 +69,8 @@ export type Line =
   /** Said when the call has resolved. */
   | { say: 'answer'; id: string; value: unknown }
   | { say: 'refusal'; id: string; error: string; message: string }
+  /** An attempt of an activity begins that may be tried only so often. */
+  | { say: 'charged'; n: number; attempt: number }
   /** The runtime reported an error that is not the caller's. */
   | { say: 'trouble'; text: string }
   /** All that was planned is done. */

@@ -35,6 +35,7 @@ interface Row {
   attempt?: number;
   failure?: Failure;
   since?: number;
+  pauseMs?: number;
   expected: RetryDecision;
 }
 
@@ -132,6 +133,20 @@ const ROWS: Row[] = [
     since: 4_000,
     expected: final('TIMEOUT'),
   },
+  {
+    name: 'no delay, just in time',
+    scheduleToCloseMs: 5_000,
+    since: 4_999,
+    pauseMs: 0,
+    expected: again(0),
+  },
+  {
+    name: 'no delay, too late',
+    scheduleToCloseMs: 5_000,
+    since: 5_000,
+    pauseMs: 0,
+    expected: final('TIMEOUT'),
+  },
 ];
 
 describe('retry of activities', () => {
@@ -142,10 +157,12 @@ describe('retry of activities', () => {
     attempt = 1,
     failure: failed = application(),
     since = 0,
+    pauseMs,
     expected,
   } of ROWS) {
     it(`${name} -> ${expected.retry ? `again in ${expected.delayMs} ms` : expected.state}`, () => {
-      expect(afterFailure(command(retry, scheduleToCloseMs), attempt, failed, since)).to.deep.equal(expected);
+      const scheduled = command(retry, scheduleToCloseMs);
+      expect(afterFailure(scheduled, attempt, failed, since, pauseMs)).to.deep.equal(expected);
     });
   }
 });

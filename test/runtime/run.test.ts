@@ -100,6 +100,35 @@ describe('run', () => {
     expect(made.activities.size).to.equal(1);
   });
 
+  it('an activity whose attempt is noted to have begun: when, and what it reported, until it is tried again', () => {
+    const { run: made, apply } = run();
+    const note = { kind: 'activityStarted', seq: 1, attempt: 1 } as const;
+    apply(turn(1, [], [activity(1)]));
+    apply([1, { ...note, time: 3_000 }]);
+    expect(made.activities.get(1)).to.include({ begunAt: 3_000, heartbeat: undefined });
+    apply([1, { ...note, time: 4_000, heartbeat: Uint8Array.of(1, 2) }]);
+    const { begunAt, heartbeat } = made.activities.get(1)!;
+    expect([begunAt, heartbeat]).to.deep.equal([3_000, Uint8Array.of(1, 2)]);
+    // Of its own, not of the journal value that it came in.
+    expect(heartbeat!.buffer.byteLength).to.equal(2);
+    const failure = { message: 'no' };
+    apply([1, { kind: 'activityRetry', time: 5_000, seq: 1, attempt: 2, nextAt: 6_000, failure, heartbeat }]);
+    const next = made.activities.get(1)!;
+    expect(next).to.deep.include({ attempt: 2, begunAt: undefined, heartbeat: Uint8Array.of(1, 2) });
+    expect(next.heartbeat!.buffer.byteLength).to.equal(2);
+  });
+
+  it('a note of an attempt that is over, or of an activity that is gone: passed over', () => {
+    const { run: made, apply } = run();
+    const note = { kind: 'activityStarted', time: 6_000, attempt: 1, heartbeat: Uint8Array.of(1) } as const;
+    const failure = { message: 'no' };
+    apply(turn(1, [], [activity(1)]));
+    apply([1, { kind: 'activityRetry', time: 5_000, seq: 1, attempt: 2, nextAt: 6_000, failure }]);
+    apply([1, { ...note, seq: 1 }], [1, { ...note, seq: 9 }]);
+    expect(made.activities.get(1)).to.include({ attempt: 2, begunAt: undefined, heartbeat: undefined });
+    expect(made.activities.size).to.equal(1);
+  });
+
   it('an activity nobody waits for: its cancellation is asked for, and it is forgotten', () => {
     const { run: made, apply } = run();
     apply(turn(1, [], [activity(1), { ...activity(2), cancellationType: 'WAIT_CANCELLATION_COMPLETED' }]));

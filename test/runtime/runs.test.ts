@@ -105,6 +105,7 @@ const VALUES: Entry[][] = [
         failure: { message: 'once more' },
       },
     ],
+    [2, { kind: 'activityStarted', time: 3_000, seq: 2, attempt: 2, heartbeat: Uint8Array.of(7) }],
     turn(4, [signal(undefined, LARGE)]),
     [4, { kind: 'terminated', time: 3_000, reason: 'enough' }],
   ],

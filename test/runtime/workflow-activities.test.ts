@@ -9,6 +9,7 @@ import {
   log,
 } from '../../runtime/activities/index.js';
 import { ActivityFailure, WorkflowFailedError } from '../../runtime/client/index.js';
+import { Attempts } from '../support/attempts.js';
 import {
   eventTypes,
   eventually,
@@ -21,31 +22,6 @@ import {
 } from '../support/runtime.js';
 
 class OutOfStock extends Error {}
-
-/** Attempts that wait until the test lets them go on, by the name that the test gave the activity. */
-class Attempts {
-  readonly #waiting: {
-    name: string;
-    resolve: (value: unknown) => void;
-    reject: (error: Error) => void;
-    context: Context;
-  }[] = [];
-  begun: string[] = [];
-
-  wait(name: string): Promise<unknown> {
-    const context = Context.current();
-    this.begun.push(`${name} ${context.info.attempt}`);
-    return new Promise((resolve, reject) => this.#waiting.push({ name, resolve, reject, context }));
-  }
-
-  /** The oldest attempt of the activity that waits. */
-  async next(name: string) {
-    return eventually(() => {
-      const at = this.#waiting.findIndex((waiting) => waiting.name === name);
-      return at >= 0 && this.#waiting.splice(at, 1)[0];
-    });
-  }
-}
 
 // semantics.md 9.6-9.8, 11
 describe('workflow activities', () => {

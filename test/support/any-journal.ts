@@ -78,8 +78,7 @@ class JournalMaker {
       () => this.#endTurn(this.#waiting),
       () => this.#endReceived(),
       () => this.#add(turnFailed('THREAD_DIED')),
-      () =>
-        this.#add({ kind: 'activityRetry', seq: 1, attempt: 1, nextAt: START, failure: { message: 'x' } }),
+      () => this.#add(anyAttempt(pick)),
     ];
     steps[pick % steps.length]!();
   }
@@ -175,6 +174,14 @@ function anyOutcome(pick: number): ActivityOutcome {
     { status: 'cancelled', failure },
   ];
   return outcomes[pick % outcomes.length]!;
+}
+
+/** An attempt failed, or begins, or has reported a heartbeat. */
+function anyAttempt(pick: number): DistributiveOmit<JournalEntry, 'time'> {
+  const { seq, attempt } = { seq: 1, attempt: 1 };
+  if (pick % 2 === 0)
+    return { kind: 'activityRetry', seq, attempt, nextAt: START, failure: { message: 'x' } };
+  return { kind: 'activityStarted', seq, attempt, heartbeat: pick % 3 === 0 ? undefined : stored(pick) };
 }
 
 function anyEnd(pick: number): ChildOutcome {

@@ -32,8 +32,8 @@ describe('history: any journal', () => {
       }),
       { numRuns: 150 },
     );
-    // 7 entry kinds, 9 input kinds, 20 command kinds: the journals really hold them all.
-    expect(kinds.size).to.equal(7 + 9 + 20);
+    // 8 entry kinds, 9 input kinds, 20 command kinds: the journals really hold them all.
+    expect(kinds.size).to.equal(8 + 9 + 20);
   });
 
   it('ids: any journal -> 1, 2, 3 ... without a gap (H2)', () => {

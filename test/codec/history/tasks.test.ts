@@ -84,6 +84,12 @@ describe('history: workflow tasks', () => {
     expect(namesAfterFirst([activity(1)], retry)).to.deep.equal(['ActivityTaskScheduled']);
   });
 
+  it('activityStarted: an attempt begins, or has reported a heartbeat -> no event', () => {
+    const begins = { kind: 'activityStarted' as const, seq: 1, attempt: 1 };
+    const beats = { ...begins, heartbeat: stored('half') };
+    expect(namesAfterFirst([activity(1)], begins, beats)).to.deep.equal(['ActivityTaskScheduled']);
+  });
+
   it('terminated: before any turn -> Terminated with reason, identity and details', () => {
     const entry = { kind: 'terminated' as const, reason: 'spam', identity: 'ops', details: stored(['d']) };
     expect(names(journal(started(), entry))).to.deep.equal(['ExecutionStarted', 'ExecutionTerminated']);

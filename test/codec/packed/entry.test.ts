@@ -171,6 +171,7 @@ const ENTRIES: Whole<JournalEntry> = {
   activityRetry: { time: 5, seq: 1, attempt: 2, nextAt: 1e12, failure, heartbeat: data },
   terminated: { time: 6, reason: 'r', identity: 'i', details: data },
   timedOut: { time: 7, retryState: 'MAXIMUM_ATTEMPTS_REACHED' },
+  activityStarted: { time: 8, seq: 1, attempt: 2, heartbeat: data },
 };
 
 function all<T extends { kind: string }>(whole: Whole<T>): T[] {
