@@ -12,10 +12,11 @@
  * An attempt is begun only when the turn that scheduled it is durable (D4), at least once (D2): a crash begins it again.
  */
 
+import { failureAttributes, isBenign } from '../../actors/failure-attributes.js';
 import { ApplicationFailure, CancelledFailure, toFailure } from '../../actors/failures.js';
 import { activityTable } from '../../actors/lifecycles/activity.js';
 import { next } from '../../actors/lifecycles/table.js';
-import type { TimeoutKind } from '../../codec/failure.js';
+import type { Failure, TimeoutKind } from '../../codec/failure.js';
 import type { ActivityOutcome, JournalEntry } from '../../codec/journal-entry.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
 import type { ActivityRecord } from '../../codec/run-record.js';
@@ -23,7 +24,7 @@ import type { Clock } from '../clock.js';
 import type { Live } from '../live.js';
 import { type ActivityExecutor, Attempt, type AttemptHost, type Ended, timeoutFailure } from './attempt.js';
 import { type ActivityLog, Context } from './context.js';
-import { afterFailure } from './retry.js';
+import { afterFailure, type RetryDecision } from './retry.js';
 
 export interface ActivityHost {
   /** Tells the workflow how the activity ended, until it is durable. */
@@ -58,6 +59,9 @@ export function hostExecutor(functions: Record<string, unknown>, payloadBytesMax
     close: async () => undefined,
   };
 }
+
+/** What the workflow has cancelled, or left behind when it ended, is not tried again. */
+const NOBODY_WAITS = { retry: false, state: 'CANCEL_REQUESTED' } as const;
 
 /** In place of the time at which an attempt began. */
 const NEVER_STARTED = 0;
@@ -143,6 +147,12 @@ export class ActivityRunner implements AttemptHost {
     if (record === undefined || record.cancelRequested) return;
     const failure = toFailure(timeoutFailure(type, record.heartbeat));
     const retryState = type === 'SCHEDULE_TO_CLOSE' ? 'TIMEOUT' : 'NON_RETRYABLE_FAILURE';
+    const { activityId, activityType } = record.command;
+    this.#host.log(live, 'WARN', 'Activity failed', {
+      activityId,
+      activityType,
+      ...failedAttempt(record, failure, { retry: false, state: retryState }),
+    });
     this.#host.resolved(live, seq, record.attempt, NEVER_STARTED, {
       status: 'timedOut',
       failure,
@@ -202,15 +212,29 @@ export class ActivityRunner implements AttemptHost {
     this.#known.delete(keyOf(live, seq));
     this.#running--;
     if (live.run.activities.has(seq)) this.#ended(attempt, ended);
+    else if ('failure' in ended) this.#logFailure(attempt, ended.failure, NOBODY_WAITS);
     this.#begin();
   }
 
-  log(
-    { live, record: { command } }: Attempt,
-    ...[level, message, attributes]: Parameters<ActivityLog>
-  ): void {
-    const { activityId, activityType } = command;
+  log({ live, record }: Attempt, ...[level, message, attributes]: Parameters<ActivityLog>): void {
+    const { activityId, activityType } = record.command;
     this.#host.log(live, level, message, { activityId, activityType, ...attributes });
+  }
+
+  /** As Temporal's worker does: a cancellation is no failure, and one that is called benign is only for the curious. */
+  #logFailure(attempt: Attempt, failure: Failure, decision: RetryDecision): void {
+    const { record, cancelRequested } = attempt;
+    if (cancelRequested && isCancellation(failure))
+      return this.log(attempt, 'DEBUG', 'Activity completed as cancelled', { attempt: record.attempt });
+    const level = isBenign(failure) ? 'DEBUG' : 'WARN';
+    this.log(attempt, level, 'Activity failed', failedAttempt(record, failure, decision));
+  }
+
+  #decide({ cancelRequested, record }: Attempt, failure: Failure): RetryDecision {
+    if (isOutOfTime(failure)) return { retry: false, state: 'TIMEOUT' };
+    if (cancelRequested) return NOBODY_WAITS;
+    const { command, attempt, scheduledAt } = record;
+    return afterFailure(command, attempt, failure, this.clock.now() - scheduledAt);
   }
 
   #unknown(type: string): ApplicationFailure {
@@ -228,18 +252,13 @@ export class ActivityRunner implements AttemptHost {
     };
     if ('result' in ended) return tell({ status: 'completed', result: ended.result });
     const { failure } = ended;
+    const decision = this.#decide(attempt, failure);
+    this.#logFailure(attempt, failure, decision);
     if (attempt.cancelRequested && failure.info?.kind === 'cancelled')
       return tell({ status: 'cancelled', failure });
-    const decision = attempt.cancelRequested
-      ? ({ retry: false, state: 'CANCEL_REQUESTED' } as const)
-      : afterFailure(record.command, record.attempt, failure, this.clock.now() - record.scheduledAt);
     if (!decision.retry) {
       const status = failure.info?.kind === 'timeout' ? 'timedOut' : 'failed';
-      const retryState =
-        failure.info?.kind === 'timeout' && failure.info.timeoutType === 'SCHEDULE_TO_CLOSE'
-          ? 'TIMEOUT'
-          : decision.state;
-      return tell({ status, failure, retryState });
+      return tell({ status, failure, retryState: decision.state });
     }
     attempt.state = next(activityTable, attempt.state, 'activityRetry');
     const now = this.clock.now();
@@ -255,6 +274,24 @@ export class ActivityRunner implements AttemptHost {
     } as const;
     this.#host.retrying(live, entry, () => this.ready(live, seq));
   }
+}
+
+function isOutOfTime({ info }: Failure): boolean {
+  return info?.kind === 'timeout' && info.timeoutType === 'SCHEDULE_TO_CLOSE';
+}
+
+/** Also what a function throws that stopped because of its AbortSignal. */
+function isCancellation({ info }: Failure): boolean {
+  if (info?.kind === 'application') return info.type === 'AbortError' || info.type === 'DOMException';
+  return info?.kind === 'cancelled';
+}
+
+/** What a log line says of it: what went wrong, and when it is tried again. */
+function failedAttempt({ attempt }: ActivityRecord, failure: Failure, decision: RetryDecision) {
+  const again = decision.retry
+    ? { willRetry: true, nextAttemptInMs: decision.delayMs }
+    : { willRetry: false, retryState: decision.state };
+  return { attempt, ...failureAttributes(failure), ...again };
 }
 
 function keyOf(live: Live, seq: number): string {

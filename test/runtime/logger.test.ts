@@ -1,12 +1,21 @@
-/** The default logger (logger.ts), and what workflows log, as somebody sees it who looks at the process. */
+/** The default logger (logger.ts), and what the runtime and its workflows log, as somebody sees it who looks at the process. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { ApplicationFailure, cancelled } from '../../runtime/activities/index.js';
 import { repository } from '../support/repository.js';
-import { fixture } from '../support/runtime.js';
+import {
+  eventually,
+  fixture,
+  type Handle,
+  type LogLine,
+  ManualClock,
+  rejection,
+  TestRuntime,
+} from '../support/runtime.js';
 
 const LINE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[([A-Z]+)\] (.*?)(?: (\{"workflowId".*\}))?$/;
 
@@ -54,5 +63,129 @@ describe('default logger', () => {
     for (const { message, attributes } of lines) {
       expect(attributes, message).to.deep.equal(/ the reopen$/.test(message) ? { ...own, said: '1n' } : own);
     }
+  });
+});
+
+describe('what the runtime logs', () => {
+  const clock = new ManualClock();
+  let failing = true;
+  const activities = {
+    works: async () => 'done',
+    throws: async () => {
+      throw new Error('no connection', { cause: new Error('refused') });
+    },
+    worksInTheEnd: async () => {
+      if (failing) throw new Error('not yet');
+    },
+    isBenign: async () => {
+      throw ApplicationFailure.create({ message: 'as usual', category: 'BENIGN' });
+    },
+    hangs: () => new Promise(() => undefined),
+    untilCancelled: () => cancelled(),
+    aborts: async () => {
+      // As fetch does, given the signal.
+      await cancelled().catch(() => undefined);
+      throw new DOMException('aborted', 'AbortError');
+    },
+  };
+  let runtime: TestRuntime;
+  before(async () => {
+    runtime = await TestRuntime.open({
+      workflows: 'logs',
+      activities,
+      clock,
+      limits: { turnRetryMsMin: 1_000, turnRetryMsMax: 4_000 },
+    });
+  });
+  after(() => runtime.close());
+
+  const linesOf = ({ workflowId }: Handle, message: string) =>
+    runtime.logs.filter(
+      (line) => line.attributes.workflowId === workflowId && line.message.startsWith(message),
+    );
+  const line = (handle: Handle, message: string) => eventually(() => linesOf(handle, message)[0]);
+  const options = { startToCloseTimeout: '1 minute' };
+  const once = { ...options, retry: { maximumAttempts: 1 } };
+
+  describe('of activities', () => {
+    it('attempt that fails: WARN with ids, error, causes, stack, and when it is tried again', async () => {
+      failing = true;
+      const handle = await runtime.start('calls', ['worksInTheEnd', options]);
+      const { level, attributes } = await line(handle, 'Activity failed');
+      expect(level).to.equal('WARN');
+      const { stack, ...rest } = attributes;
+      expect(rest).to.deep.equal({
+        workflowId: handle.workflowId,
+        runId: (await handle.describe()).runId,
+        workflowType: 'calls',
+        activityId: '1',
+        activityType: 'worksInTheEnd',
+        attempt: 1,
+        error: 'not yet',
+        willRetry: true,
+        nextAttemptInMs: 1_000,
+      });
+      expect(stack).to.match(/^Error: not yet\n {4}at .*logger\.test/);
+      await eventually(() => clock.pending.includes(1_000));
+      clock.advance(1_000);
+      await eventually(() => linesOf(handle, 'Activity failed').length === 2);
+      const [, { attributes: second }] = linesOf(handle, 'Activity failed') as [LogLine, LogLine];
+      expect(second).to.include({ attempt: 2, nextAttemptInMs: 2_000 });
+      failing = false;
+      await eventually(() => clock.pending.includes(2_000));
+      clock.advance(2_000);
+      await handle.result();
+      expect(linesOf(handle, 'Activity')).to.have.length(2);
+    });
+
+    it('activity that is not registered: WARN, each time', async () => {
+      const handle = await runtime.start('calls', ['misspelt', options]);
+      const { level, attributes } = await line(handle, 'Activity failed');
+      expect(level).to.equal('WARN');
+      expect(attributes).to.include({ activityType: 'misspelt', willRetry: true });
+      expect(attributes.error).to.match(/^Activity function misspelt is not registered/);
+      await handle.terminate();
+    });
+
+    it('last attempt: says that and why it is not tried again', async () => {
+      const handle = await runtime.start('calls', ['throws', once]);
+      await rejection(handle.result());
+      expect((await line(handle, 'Activity failed')).attributes).to.include({
+        willRetry: false,
+        retryState: 'MAXIMUM_ATTEMPTS_REACHED',
+      });
+    });
+
+    it('attempt that takes too long: WARN with the limit, without a stack', async () => {
+      const handle = await runtime.start('calls', ['hangs', once]);
+      await eventually(() => clock.pending.includes(60_000));
+      clock.advance(60_000);
+      const { level, attributes } = await line(handle, 'Activity failed');
+      expect(level).to.equal('WARN');
+      expect(attributes).to.include({ error: 'activity StartToClose timeout', willRetry: false });
+      expect(attributes).to.not.have.property('stack');
+    });
+
+    it('benign failure: DEBUG', async () => {
+      const handle = await runtime.start('calls', ['isBenign', once]);
+      await rejection(handle.result());
+      expect((await line(handle, 'Activity failed')).level).to.equal('DEBUG');
+    });
+
+    for (const type of ['untilCancelled', 'aborts'])
+      it(`${type}, when it is cancelled: no failure, but a DEBUG line`, async () => {
+        const handle = await runtime.start('cancels', [type]);
+        await eventually(() => runtime.runtime.metrics().activitiesRunning > 0);
+        await handle.signal('go');
+        await handle.result();
+        expect((await line(handle, 'Activity completed as cancelled')).level).to.equal('DEBUG');
+        expect(linesOf(handle, 'Activity failed')).to.deep.equal([]);
+      });
+
+    it('attempt that succeeds: nothing', async () => {
+      const handle = await runtime.start('calls', ['works', options]);
+      await handle.result();
+      expect(runtime.messages(handle.workflowId)).to.deep.equal(['Workflow started', 'Workflow completed']);
+    });
   });
 });
