@@ -19,9 +19,9 @@ import { Children } from './children.js';
 import { ContinueAsNew } from './continue-as-new.js';
 import { asyncContext, setCurrent } from './current.js';
 import { Externals } from './externals.js';
+import { failureAttributes, isBenign } from './failure-attributes.js';
 import {
   CancelledFailure,
-  ensureTemporalFailure,
   IllegalStateError,
   isCancellation,
   TemporalFailure,
@@ -318,8 +318,9 @@ export class Activation {
       this.#close(error.command);
     } else if (error instanceof TemporalFailure) {
       this.handlers.forgetRunning();
-      this.log('WARN', 'Workflow failed', { error: error.message });
-      this.#close({ kind: 'failWorkflow', failure: toFailure(ensureTemporalFailure(error)) });
+      const failure = toFailure(error);
+      this.log(isBenign(failure) ? 'DEBUG' : 'WARN', 'Workflow failed', failureAttributes(failure));
+      this.#close({ kind: 'failWorkflow', failure });
     } else {
       this.#capture(error);
     }

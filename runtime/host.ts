@@ -949,9 +949,19 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     live.retry?.stop();
     live.retry = undefined;
     this.#release(live);
+    // No code of its own runs that could say so.
+    if (live.run.outcome?.status === 'timedOut') this.#logTimeout(live, live.run.outcome);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
     this.#retention.closed(live);
+  }
+
+  #logTimeout(live: Live, { retryState, newRunId }: Extract<RunOutcome, { status: 'timedOut' }>): void {
+    this.#log('WARN', 'Workflow timed out', {
+      ...ids(live),
+      retryState,
+      ...(newRunId !== undefined && { newRunId }),
+    });
   }
 
   startFailed(live: Live, error: Error): void {

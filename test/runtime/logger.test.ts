@@ -188,4 +188,33 @@ describe('what the runtime logs', () => {
       expect(runtime.messages(handle.workflowId)).to.deep.equal(['Workflow started', 'Workflow completed']);
     });
   });
+
+  describe('of workflows', () => {
+    it('failure: WARN with the messages of all causes', async () => {
+      const handle = await runtime.start('calls', ['throws', once]);
+      await rejection(handle.result());
+      const { level, attributes } = await line(handle, 'Workflow failed');
+      expect(level).to.equal('WARN');
+      expect(attributes).to.deep.include({
+        error: 'Activity task failed',
+        causes: ['no connection', 'refused'],
+      });
+    });
+
+    it('benign failure: DEBUG', async () => {
+      const handle = await runtime.start('fails', ['BENIGN']);
+      await rejection(handle.result());
+      expect((await line(handle, 'Workflow failed')).level).to.equal('DEBUG');
+    });
+
+    it('execution that takes too long: WARN', async () => {
+      const handle = await runtime.start('waitsForEver', [], { workflowRunTimeout: '1 hour' });
+      await handle.query('__stack_trace');
+      clock.advance(3_600_000);
+      await rejection(handle.result());
+      const { level, attributes } = await line(handle, 'Workflow timed out');
+      expect(level).to.equal('WARN');
+      expect(attributes).to.include({ workflowType: 'waitsForEver', retryState: 'TIMEOUT' });
+    });
+  });
 });
