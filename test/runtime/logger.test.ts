@@ -217,4 +217,28 @@ describe('what the runtime logs', () => {
       expect(attributes).to.include({ workflowType: 'waitsForEver', retryState: 'TIMEOUT' });
     });
   });
+
+  describe('of turns that fail', () => {
+    it('attempts 1, 2, 4, 8 ...: ERROR with stack and causes; those between: DEBUG', async () => {
+      const handle = await runtime.start('stumbles');
+      const seen = () => linesOf(handle, 'Turn failed, will be tried again: stumbled');
+      for (let attempt = 1; attempt < 9; attempt++) {
+        await eventually(() => seen().length === attempt);
+        clock.advance(4_000);
+      }
+      await eventually(() => seen().length === 9);
+      expect(seen().map(({ level }) => level)).to.deep.equal([
+        ...['ERROR', 'ERROR', 'DEBUG', 'ERROR', 'DEBUG', 'DEBUG', 'DEBUG', 'ERROR', 'DEBUG'],
+      ]);
+      const { stack, ...rest } = seen()[1]!.attributes;
+      expect(rest).to.deep.include({
+        cause: 'WORKFLOW_WORKER_UNHANDLED_FAILURE',
+        attempt: 2,
+        nextAttemptInMs: 2_000,
+        causes: ['a stone'],
+      });
+      expect(stack).to.match(/^Error: stumbled\n {4}at stumble /);
+      await handle.terminate();
+    });
+  });
 });
