@@ -7,7 +7,7 @@
 
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { unpack } from 'msgpackr';
 import { Piscina } from 'piscina';
 import { fromFailure } from '../../actors/failures.js';
@@ -54,10 +54,11 @@ async function runTask(
       reason: String(context.cancellationSignal.reason),
     } satisfies ActivityMessage);
   context.cancellationSignal.addEventListener('abort', cancel, { once: true });
-  port1.on('message', (message: ActivityMessage) => {
+  const hear = (message: ActivityMessage) => {
     if (message.kind === 'heartbeat') beat(context, message.details);
     if (message.kind === 'log') context.log[message.level](message.message, message.attributes);
-  });
+  };
+  port1.on('message', hear);
   try {
     const task: ActivityTask = { kind: 'run', type, args, info: context.info, port: port2 };
     const answer = (await piscina.run(task, { transferList: [port2] })) as ActivityAnswer;
@@ -66,8 +67,15 @@ async function runTask(
     throw revive(answer.error);
   } finally {
     context.cancellationSignal.removeEventListener('abort', cancel);
+    for (const message of rest(port1)) hear(message);
     port1.close();
   }
+}
+
+/** What was sent before the answer and has not been handed out yet. */
+function* rest(port: MessagePort): Generator<ActivityMessage> {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+    yield next.message as ActivityMessage;
 }
 
 function beat(context: Context, details: Uint8Array): void {

@@ -7,6 +7,7 @@ import { pack } from 'msgpackr';
 import { workerData } from 'piscina';
 import { ensureTemporalFailure, toFailure } from '../../actors/failures.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
+import { shown } from '../logger.js';
 import { type ActivityInfo, Context } from './context.js';
 
 export type ActivityTask =
@@ -70,8 +71,15 @@ export default async function run(task: ActivityTask): Promise<string[] | Activi
       heartbeat = encodePayload([details], 'heartbeat details', payloadBytesMax);
       post({ kind: 'heartbeat', details: heartbeat });
     },
-    log: (level, message, attributes) =>
-      post({ kind: 'log', level: level.toLowerCase() as 'info', message, attributes }),
+    log: (level, message, attributes) => {
+      const line = { kind: 'log', level: level.toLowerCase() as 'info', message } as const;
+      try {
+        post({ ...line, attributes });
+      } catch {
+        // Something in there cannot be sent to another thread. The line can.
+        post({ ...line, attributes: attributes && sendable(attributes) });
+      }
+    },
   });
   try {
     const fn = activities[type] as (...args: unknown[]) => unknown;
@@ -82,4 +90,17 @@ export default async function run(task: ActivityTask): Promise<string[] | Activi
   } finally {
     port.close();
   }
+}
+
+/** As text what cannot be sent to another thread. */
+function sendable(attributes: Record<string, unknown>): Record<string, unknown> {
+  const sent: Record<string, unknown> = {};
+  for (const name of Object.keys(attributes)) {
+    try {
+      sent[name] = structuredClone(attributes[name]);
+    } catch {
+      sent[name] = shown(attributes[name]);
+    }
+  }
+  return sent;
 }
