@@ -8,6 +8,7 @@ import type { StartInfo } from '../../codec/journal-entry.js';
 import { Activation, type LoadWorkflows, type WorkflowExports } from '../activation.js';
 import { asyncContext, setCurrent } from '../current.js';
 import { toFailure } from '../failures.js';
+import { storedAttributes } from '../log-attributes.js';
 import * as workflow from '../workflow.js';
 import { installGlobals } from './globals.js';
 import { closeIntrinsics, globalMaker } from './intrinsics.js';
@@ -64,5 +65,6 @@ export const realm = {
   readOnly,
   workflow,
   toFailure,
+  storedAttributes,
 };
 export type Realm = typeof realm;

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { ApplicationFailure, cancelled } from '../../runtime/activities/index.js';
+import { DefaultLogger } from '../../runtime/logger.js';
 import { repository } from '../support/repository.js';
 import {
   eventually,
@@ -241,4 +242,115 @@ describe('what the runtime logs', () => {
       await handle.terminate();
     });
   });
+
+  describe('of errors and other things in attributes', () => {
+    let handle: Handle;
+    const attributes = async (message: string) =>
+      (await line(handle, message)).attributes as Record<string, any>;
+    before(async () => {
+      handle = await runtime.start('logsErrors');
+      await handle.result();
+    });
+
+    it('failure of an activity: arrives with its name, message, causes, stack and properties', async () => {
+      const { orderId, err } = await attributes('activity failure');
+      expect(orderId).to.equal('o1');
+      expect(err).to.be.an.instanceOf(Error);
+      expect(err).to.include({
+        name: 'ActivityFailure',
+        message: 'Activity task failed',
+        activityType: 'throws',
+        retryState: 'MAXIMUM_ATTEMPTS_REACHED',
+      });
+      expect(err.cause).to.include({ name: 'ApplicationFailure', message: 'no connection' });
+      expect(err.cause.stack).to.match(/logger\.test/);
+      expect(err.cause.cause).to.include({ message: 'refused' });
+    });
+
+    it('plain error: arrives as one, also as a nested value', async () => {
+      const { err } = await attributes('plain error');
+      expect(err).to.be.an.instanceOf(RangeError);
+      expect(err).to.include({ message: 'too far' });
+      expect(err.cause).to.include({ message: 'a way' });
+      const { orderId, all } = await attributes('nested');
+      expect(orderId).to.equal('o1');
+      expect(all.err).to.include({ name: 'ActivityFailure' });
+      expect(all.list[0]).to.equal(1);
+      expect(all.list[1]).to.include({ message: 'in a list' });
+    });
+
+    it('what cannot be stored: a text that says so in its place; the rest arrives as it was', async () => {
+      const told = (path: string) =>
+        `[could not be stored: Cannot store ${path}: instances of Order cannot be stored, only plain objects and built-in data types]`;
+      const { orderId, order, done, tags, nested, knot } = await attributes('with an instance');
+      expect({ orderId, order, tags, nested }).to.deep.equal({
+        orderId: 'o1',
+        order: told('order'),
+        tags: new Map([['a', 1]]),
+        nested: { order: told('order'), n: 1 },
+      });
+      expect(done).to.equal('[could not be stored: Cannot store done: functions cannot be stored]');
+      expect(knot).to.match(/^\[could not be stored: .*instances of Order/);
+      const { err } = await attributes('error with an instance');
+      expect(err).to.include({ message: 'late', n: 1, order: told('err.order') });
+      expect(await attributes('with a getter')).to.include({
+        orderId: 'o1',
+      });
+    });
+  });
+});
+
+describe('default logger: attributes', () => {
+  const circular: Record<string, unknown> = { a: 1 };
+  circular.self = circular;
+  const throwing = {
+    get thing() {
+      throw new Error('not now');
+    },
+  };
+  class Order {
+    readonly id = 1;
+  }
+  const cases: [name: string, attributes: Record<string, unknown>, printed: string | RegExp][] = [
+    ['plain', { id: 'w', n: 1, list: [1, null], none: undefined }, '{"id":"w","n":1,"list":[1,null]}'],
+    ['bigint', { id: 'w', n: 1n }, '{"id":"w","n":"1n"}'],
+    ['date', { at: new Date(0) }, '{"at":"1970-01-01T00:00:00.000Z"}'],
+    [
+      'error',
+      { id: 'w', e: new Error('in act') },
+      /^\{"id":"w","e":"Error: in act\\n {4}at .*logger\.test.*"\}$/,
+    ],
+    [
+      'error in an object, with a cause',
+      { e: { e: new TypeError('outer', { cause: new Error('inner') }) } },
+      /TypeError: outer.*\[cause\]: Error: inner/,
+    ],
+    ['Map', { m: new Map([['a', 1]]), id: 'w' }, `{"m":"Map(1) { 'a' => 1 }","id":"w"}`],
+    ['Set', { s: new Set([1]) }, '{"s":"Set(1) { 1 }"}'],
+    ['bytes', { b: Uint8Array.of(1, 2) }, '{"b":"Uint8Array(2) [ 1, 2 ]"}'],
+    ['instance', { o: new Order() }, '{"o":{"id":1}}'],
+    ['function', { f: Math.max }, '{"f":"[Function: max]"}'],
+    [
+      'circular',
+      { id: 'w', c: circular, n: 1 },
+      '{"id":"w","c":"<ref *1> { a: 1, self: [Circular *1] }","n":1}',
+    ],
+    ['getter that throws', { id: 'w', t: throwing }, /^\{"id":"w","t":".*"\}$/],
+    ['throws itself', throwing, '{"thing":"[could not be shown: Error: not now]"}'],
+  ];
+  for (const [name, attributes, printed] of cases)
+    it(`${name}: is printed`, () => {
+      const { write } = process.stderr;
+      let text = '';
+      process.stderr.write = (chunk) => (text += chunk) !== '';
+      try {
+        new DefaultLogger().log('INFO', 'message', attributes);
+      } finally {
+        process.stderr.write = write;
+      }
+      const rest = text.replace(/^\S+ \[INFO\] message /, '');
+      expect(rest).to.match(/^[^\n]*\n$/);
+      if (typeof printed === 'string') expect(rest).to.equal(`${printed}\n`);
+      else expect(rest.trimEnd()).to.match(printed);
+    });
 });
