@@ -275,7 +275,9 @@ export class Activation {
     // A view on the bytes of a whole batch, which would stay with it; a replay brings them again.
     this.info = { ...this.info, args: NO_BYTES };
     this.log('DEBUG', 'Workflow started');
-    const run = async (): Promise<unknown> => await this.#main!(...args);
+    // Called as a function: the activation is no business of the user's.
+    const main = this.#main!;
+    const run = async (): Promise<unknown> => await main(...args);
     run()
       .then((value) => this.#complete(value))
       .catch((error) => this.fail(error));

@@ -1,19 +1,27 @@
 /**
  * The attributes of a workflow's log line on their way out of the sandbox.
  *
- * Owns: storing them, and what stands in place of what cannot be stored: all else arrives as it was.
+ * Owns: storing them, what stands in place of what cannot be stored, and the stacks of errors. All else arrives as it was.
  * Does not own: which lines there are (activation.ts), who prints them (runtime/logger.ts).
  *
  * Inside the sandbox, because only there the classes of its errors are known.
  */
+import { GRAPH_MARK } from '../codec/payload/graph-form.js';
+import { stackOf } from './failures.js';
 import { encodePayload } from './payloads.js';
 
 /** Never throws, whatever the attributes do when they are read. */
 export function storedAttributes(attributes: Record<string, unknown>): Uint8Array {
+  return plainForm(attributes) ?? storedPiecewise(attributes);
+}
+
+/** Undefined for what has no such form: only there may be errors in it, or what cannot be stored. */
+function plainForm(value: object): Uint8Array | undefined {
   try {
-    return encodePayload(attributes, 'log attributes');
+    const bytes = encodePayload(value);
+    return bytes[0] === GRAPH_MARK ? undefined : bytes;
   } catch {
-    return storedPiecewise(attributes);
+    return undefined;
   }
 }
 
@@ -35,7 +43,7 @@ function notStored(error: unknown): string {
 /** Deeper than this nothing is copied: each level is tried as a whole first, so the work grows with every one. */
 const DEPTH_MAX = 10;
 
-/** Copies what holds something that cannot be stored, down to that. */
+/** Copies what holds something that cannot be stored, or an error, whose stack is not yet as users are to see it; down to that. */
 class Replacer {
   /** What has been looked at, and itself while it is: what refers to itself has no end. */
   readonly #known = new Map<object, unknown>();
@@ -61,34 +69,39 @@ class Replacer {
 
   #replacedObject(value: object, path: string, depth: number): unknown {
     if (depth > DEPTH_MAX) return orWhyNot(value, path);
-    if (isStorable(value)) return value;
-    if (Array.isArray(value))
-      return value.map((item, index) => this.#replaced(item, `${path}[${index}]`, depth));
+    if (plainForm(value) !== undefined) return value;
+    if (value instanceof Error) return this.#filled(errorLike(value), value, path, depth);
+    if (Array.isArray(value)) return this.#copied([], value, path, depth);
     const prototype: unknown = Object.getPrototypeOf(value);
-    if (value instanceof Error) return this.#properties(value, errorLike(value), path, depth);
-    if (prototype === Object.prototype || prototype === null) return this.#properties(value, {}, path, depth);
+    if (prototype === Object.prototype || prototype === null) return this.#copied({}, value, path, depth);
     return orWhyNot(value, path);
   }
 
-  #properties(from: object, to: object, path: string, depth: number): object {
-    const { cause } = from as { cause?: unknown };
-    for (const name of Object.keys(from))
-      define(
-        to,
-        name,
-        this.#replaced((from as Record<string, unknown>)[name], `${path}.${name}`, depth),
-        true,
-      );
-    if (to instanceof Error && cause !== undefined)
-      define(to, 'cause', this.#replaced(cause, `${path}.cause`, depth), false);
-    return to;
+  /** Itself if nothing in it is replaced, so that what is met twice stays one. */
+  #copied(copy: object, value: object, path: string, depth: number): object {
+    this.#filled(copy, value, path, depth);
+    const same = Object.keys(value).every((name) => valueOf(value, name) === valueOf(copy, name));
+    return same ? value : copy;
   }
+
+  #filled(copy: object, from: object, path: string, depth: number): object {
+    for (const name of Object.keys(from))
+      define(copy, name, this.#replaced(valueOf(from, name), `${path}.${name}`, depth), true);
+    const cause = copy instanceof Error ? valueOf(from, 'cause') : undefined;
+    if (cause !== undefined) define(copy, 'cause', this.#replaced(cause, `${path}.cause`, depth), false);
+    return copy;
+  }
+}
+
+function valueOf(object: object, name: string): unknown {
+  return (object as Record<string, unknown>)[name];
 }
 
 /** Of the same built-in class, with nothing but what says what went wrong. */
 function errorLike(error: Error): object {
   const copy = Object.create(Object.getPrototypeOf(error)) as object;
-  for (const name of ['name', 'message', 'stack'] as const) define(copy, name, String(error[name]), false);
+  for (const name of ['name', 'message'] as const) define(copy, name, String(error[name]), false);
+  define(copy, 'stack', stackOf(error), false);
   return copy;
 }
 
@@ -102,14 +115,5 @@ function orWhyNot(value: unknown, path: string): unknown {
     return value;
   } catch (error) {
     return notStored(error);
-  }
-}
-
-function isStorable(value: object): boolean {
-  try {
-    encodePayload(value);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,6 +1,6 @@
 /** The default logger (logger.ts), and what the runtime and its workflows log, as somebody sees it who looks at the process. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -297,6 +297,76 @@ describe('what the runtime logs', () => {
         orderId: 'o1',
       });
     });
+  });
+});
+
+describe('stacks of workflow code', () => {
+  const clock = new ManualClock();
+  let runtime: TestRuntime;
+  let sources: string[];
+  before(async () => {
+    runtime = await TestRuntime.open({ workflows: 'logs', clock });
+    sources = (await readFile(fixture('logs'), 'utf8')).split('\n');
+  });
+  after(() => runtime.close());
+
+  /** `name (test/fixtures/workflows/logs.ts:line` of the line that ends with the comment. */
+  const at = (name: string, comment: string) =>
+    `${name} (test/fixtures/workflows/logs.ts:${sources.findIndex((line) => line.endsWith(`// ${comment}`)) + 1}`;
+  /** Frames without their columns. */
+  const framesOf = (stack: unknown) =>
+    [...String(stack).matchAll(/^ {4}at (.*):\d+\)$/gm)].map(([, frame]) => frame);
+  const linesIn = (stack: unknown) => String(stack).split('\n').length;
+  async function begun(how: string): Promise<Handle> {
+    const handle = await runtime.start('failsDeep', [how]);
+    await handle.query('__stack_trace');
+    clock.advance(1);
+    return handle;
+  }
+  const deep = () => [at('deepFail', 'deep'), at('async failsDeep', 'calls')];
+
+  it('failure: by the places of the sources, and no others, for the caller, in the history and in the log', async () => {
+    const handle = await begun('failure');
+    const { cause } = (await rejection(handle.result())) as Error;
+    const { events } = await handle.fetchHistory();
+    const failed: any = events.at(-1);
+    const line = runtime.logs.find(({ message }) => message === 'Workflow failed')!;
+    const { failure } = failed.workflowExecutionFailedEventAttributes;
+    for (const stack of [(cause as Error).stack, failure.stackTrace, line.attributes.stack]) {
+      expect(framesOf(stack)).to.deep.equal(deep());
+      expect(linesIn(stack)).to.equal(3);
+    }
+  });
+
+  it('columns: are those of the sources too, also behind instrumented code', async () => {
+    const handle = await begun('failure');
+    const { cause } = (await rejection(handle.result())) as { cause: Error };
+    const text = sources.find((line) => line.endsWith('// deep'))!;
+    expect(cause.stack).to.include(`:${text.indexOf('create(') + 1})`);
+  });
+
+  it('turn that fails: the same in its history event, with the cause, and in the log', async () => {
+    const handle = await begun('turn');
+    const line = await eventually(() =>
+      runtime.logs.find(({ message }) => message === 'Turn failed, will be tried again: a turn'),
+    );
+    expect(framesOf(line.attributes.stack)).to.deep.equal([at('failsDeep', 'throws')]);
+    const { events } = await handle.fetchHistory();
+    const failed: any = events.find(({ eventType }) => eventType.endsWith('WORKFLOW_TASK_FAILED'));
+    const { failure } = failed.workflowTaskFailedEventAttributes;
+    expect(failure.stackTrace).to.equal(line.attributes.stack);
+    expect(framesOf(failure.cause.stackTrace)).to.deep.equal(deep());
+    await handle.terminate();
+  });
+
+  it('errors that a workflow logs, or writes to the console: the same', async () => {
+    const handle = await begun('log');
+    await handle.result();
+    const [printed] = runtime.logs.filter(({ message }) => message.startsWith('ApplicationFailure: deep'));
+    expect(framesOf(printed?.message)).to.deep.equal(deep());
+    const { error, nested } = runtime.logs.find(({ message }) => message === 'caught')!.attributes as any;
+    expect(framesOf(error.stack)).to.deep.equal(deep());
+    expect(framesOf(nested.error.stack)).to.deep.equal(deep());
   });
 });
 
