@@ -85,9 +85,14 @@ class Replacer {
   }
 
   #filled(copy: object, from: object, path: string, depth: number): object {
-    for (const name of Object.keys(from))
-      define(copy, name, this.#replaced(valueOf(from, name), `${path}.${name}`, depth), true);
-    const cause = copy instanceof Error ? valueOf(from, 'cause') : undefined;
+    const isError = copy instanceof Error;
+    for (const name of Object.keys(from)) {
+      const value = valueOf(from, name);
+      // Failures have fields for all that they might tell.
+      if (isError && value === undefined) continue;
+      define(copy, name, this.#replaced(value, `${path}.${name}`, depth), true);
+    }
+    const cause = isError ? valueOf(from, 'cause') : undefined;
     if (cause !== undefined) define(copy, 'cause', this.#replaced(cause, `${path}.cause`, depth), false);
     return copy;
   }
