@@ -278,7 +278,7 @@ export function stackOf(error: Error): string {
 
 let showFrames = (stack: string): string => stack;
 
-/** For the sandbox, whose stacks show places in the bundle, a file that no user has: `show` gives those of the sources. */
+/** `show` leaves out what is none of the user's; in the sandbox it also gives places in the sources for those in the bundle. */
 export function showFramesBy(show: (stack: string) => string): void {
   showFrames = show;
 }

@@ -8,6 +8,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
+import { showFramesBy } from '../actors/failures.js';
 import { instrument } from '../actors/sandbox/instrument.js';
 import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../codec/version.js';
 import type { ActivityExecutor } from './activities/attempt.js';
@@ -32,7 +33,7 @@ import {
 } from './namespaces.js';
 import { Pool, ThreadDiedError } from './pool.js';
 import type { WorkflowScript } from './realm.js';
-import { scriptPlaceFinder, WORKFLOW_SCRIPT } from './script-places.js';
+import { scriptPlaceFinder, WORKFLOW_SCRIPT, withoutOwnFrames } from './script-places.js';
 import type { WhenFull } from './service.js';
 import { createLocator, readSources } from './source-places.js';
 import { StackTraces } from './stack-trace.js';
@@ -127,6 +128,7 @@ export class Runtime {
    */
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
+    showFramesBy(withoutOwnFrames);
     const { limits, threads, clock, namespaces } = checked;
     const logger = options.logger ?? new DefaultLogger();
     // Threads take as long to start as the code to be bundled.

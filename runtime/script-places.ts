@@ -1,7 +1,7 @@
 /**
  * Stacks of workflow code, by the places of the user's sources instead of those of the workflow script.
  *
- * Owns: the name of that script in stacks, and rewriting them on the thread. The source map is read when the first stack is
+ * Owns: the name of that script in stacks, rewriting them on the thread, and which frames are not shown. The source map is read when the first stack is
  * shown, so that it costs nothing where nothing fails.
  * Does not own: which errors are shown (actors/failures.ts), reading the map (source-places.ts).
  */
@@ -30,14 +30,32 @@ export function scriptPlaceFinder({ sourceMap, insertions }: ScriptPlaces): Find
 /** `    at name (workflow-bundle.js:1:2)`, also without a name and parentheses. */
 const FRAME = new RegExp(`^(\\s+at (?:.* )?\\(?)${WORKFLOW_SCRIPT.replace('.', '\\.')}:(\\d+):(\\d+)(\\)?)$`);
 
-/** Rewrites the frames of the workflow script in a stack, and leaves out those of this package and of its thread pool. */
+/** Of this package, of its thread pool, and of what Node.js puts between. */
+const OWN = [
+  new URL('./', import.meta.url).href,
+  new URL('../actors/', import.meta.url).href,
+  '/piscina/',
+  'node:async_hooks',
+];
+
+function isOwnFrame(line: string): boolean {
+  return /^\s+at /.test(line) && OWN.some((part) => line.includes(part));
+}
+
+/** Leaves out the frames that say nothing to a user. */
+export function withoutOwnFrames(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => !isOwnFrame(line))
+    .join('\n');
+}
+
+/** As withoutOwnFrames, and rewrites the frames of the workflow script. */
 export function frameShower(places: ScriptPlaces): (stack: string) => string {
-  const own = [new URL('.', import.meta.url).href, '/piscina/'];
   let find: FindPlace | undefined;
   const shown = (line: string): string[] => {
     const [, before, row, column, after] = FRAME.exec(line) ?? [];
-    if (row === undefined)
-      return /^\s+at /.test(line) && own.some((part) => line.includes(part)) ? [] : [line];
+    if (row === undefined) return isOwnFrame(line) ? [] : [line];
     find ??= scriptPlaceFinder(places);
     const place = find(Number(row), Number(column) - 1);
     // A helper of the bundler has none.

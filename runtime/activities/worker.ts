@@ -5,9 +5,10 @@ import { Module } from 'node:module';
 import type { MessagePort } from 'node:worker_threads';
 import { pack } from 'msgpackr';
 import { workerData } from 'piscina';
-import { ensureTemporalFailure, toFailure } from '../../actors/failures.js';
+import { ensureTemporalFailure, showFramesBy, toFailure } from '../../actors/failures.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
 import { shown } from '../logger.js';
+import { withoutOwnFrames } from '../script-places.js';
 import { type ActivityInfo, Context } from './context.js';
 
 export type ActivityTask =
@@ -38,6 +39,7 @@ export interface ActivityWorkerData {
 }
 
 const { code, filename, payloadBytesMax } = workerData as ActivityWorkerData;
+showFramesBy(withoutOwnFrames);
 const activities = load();
 
 function load(): Record<string, unknown> {

@@ -127,6 +127,7 @@ describe('what the runtime logs', () => {
         nextAttemptInMs: 1_000,
       });
       expect(stack).to.match(/^Error: not yet\n {4}at .*logger\.test/);
+      expect(stack).to.not.match(/dist.runtime/);
       await eventually(() => clock.pending.includes(1_000));
       clock.advance(1_000);
       await eventually(() => linesOf(handle, 'Activity failed').length === 2);
@@ -145,6 +146,7 @@ describe('what the runtime logs', () => {
       expect(level).to.equal('WARN');
       expect(attributes).to.include({ activityType: 'misspelt', willRetry: true });
       expect(attributes.error).to.match(/^Activity function misspelt is not registered/);
+      expect(attributes).to.not.have.property('stack');
       await handle.terminate();
     });
 
