@@ -240,7 +240,10 @@ export class ActivityRunner implements AttemptHost {
   #unknown(type: string): ApplicationFailure {
     const known = this.#executors.flatMap(({ types }) => types);
     const text = `Activity function ${type} is not registered on this Worker, available activities: ${JSON.stringify(known)}`;
-    return ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
+    const failure = ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
+    // No code of the user's has thrown it.
+    failure.stack = '';
+    return failure;
   }
 
   #ended(attempt: Attempt, ended: Ended): void {
