@@ -19,9 +19,9 @@ import { Children } from './children.js';
 import { ContinueAsNew } from './continue-as-new.js';
 import { asyncContext, setCurrent } from './current.js';
 import { Externals } from './externals.js';
+import { failureAttributes, isBenign } from './failure-attributes.js';
 import {
   CancelledFailure,
-  ensureTemporalFailure,
   IllegalStateError,
   isCancellation,
   TemporalFailure,
@@ -275,7 +275,9 @@ export class Activation {
     // A view on the bytes of a whole batch, which would stay with it; a replay brings them again.
     this.info = { ...this.info, args: NO_BYTES };
     this.log('DEBUG', 'Workflow started');
-    const run = async (): Promise<unknown> => await this.#main!(...args);
+    // Called as a function: the activation is no business of the user's.
+    const main = this.#main!;
+    const run = async (): Promise<unknown> => await main(...args);
     run()
       .then((value) => this.#complete(value))
       .catch((error) => this.fail(error));
@@ -318,8 +320,9 @@ export class Activation {
       this.#close(error.command);
     } else if (error instanceof TemporalFailure) {
       this.handlers.forgetRunning();
-      this.log('WARN', 'Workflow failed', { error: error.message });
-      this.#close({ kind: 'failWorkflow', failure: toFailure(ensureTemporalFailure(error)) });
+      const failure = toFailure(error);
+      this.log(isBenign(failure) ? 'DEBUG' : 'WARN', 'Workflow failed', failureAttributes(failure));
+      this.#close({ kind: 'failWorkflow', failure });
     } else {
       this.#capture(error);
     }

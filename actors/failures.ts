@@ -264,11 +264,23 @@ export function toFailure(error: unknown): Failure {
   if (error instanceof TemporalFailure && error.failure !== undefined) return error.failure;
   if (!isErrorLike(error)) return { message: describeNonError(error), source: 'TypeScriptSDK' };
   const failure: Failure = { message: String(error.message), source: 'TypeScriptSDK' };
-  if (error.stack !== undefined) failure.stackTrace = cutStack(String(error.stack));
+  if (error.stack !== undefined) failure.stackTrace = stackOf(error);
   if (error.cause !== undefined && error.cause !== null) failure.cause = toFailure(error.cause);
   const info = infoOf(error);
   if (info !== undefined) failure.info = info;
   return failure;
+}
+
+/** The stack as a user is to see it; empty for an error without one. */
+export function stackOf(error: Error): string {
+  return showFrames(cutStack(String(error.stack ?? '')));
+}
+
+let showFrames = (stack: string): string => stack;
+
+/** `show` leaves out what is none of the user's; in the sandbox it also gives places in the sources for those in the bundle. */
+export function showFramesBy(show: (stack: string) => string): void {
+  showFrames = show;
 }
 
 /** Frames of the runtime itself say nothing to a user. */

@@ -11,8 +11,10 @@
  * D8: what a thread's queue has no room for is refused before it is taken on.
  */
 
+import { whyAndWhere } from '../actors/failure-attributes.js';
 import { WorkflowExecutionAlreadyStartedError } from '../actors/failures.js';
 import type { WorkflowLog } from '../codec/envelope.js';
+import type { Failure } from '../codec/failure.js';
 import { expandHistory, type HistoryEvent } from '../codec/history-event.js';
 import {
   type ActivityOutcome,
@@ -952,9 +954,19 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     live.retry?.stop();
     live.retry = undefined;
     this.#release(live);
+    // No code of its own runs that could say so.
+    if (live.run.outcome?.status === 'timedOut') this.#logTimeout(live, live.run.outcome);
     for (const resolve of live.closeWaiters) resolve();
     live.closeWaiters.clear();
     this.#retention.closed(live);
+  }
+
+  #logTimeout(live: Live, { retryState, newRunId }: Extract<RunOutcome, { status: 'timedOut' }>): void {
+    this.#log('WARN', 'Workflow timed out', {
+      ...ids(live),
+      retryState,
+      ...(newRunId !== undefined && { newRunId }),
+    });
   }
 
   startFailed(live: Live, error: Error): void {
@@ -967,12 +979,16 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
     if (live.watched !== undefined) this.#watches.lost(live, unavailable(error));
   }
 
-  turnFailed(live: Live, cause: string, message: string): void {
+  turnFailed(live: Live, cause: string, failure: Failure): void {
+    const { message } = failure;
     const attempt = (live.retry?.attempt ?? 0) + 1;
-    this.#log(attempt === 1 ? 'ERROR' : 'DEBUG', `Turn failed, will be tried again: ${message}`, {
+    // Ever more seldom, so that a workflow that is stuck is neither silent nor drowns the others.
+    this.#log(isPowerOfTwo(attempt) ? 'ERROR' : 'DEBUG', `Turn failed, will be tried again: ${message}`, {
       ...ids(live),
       cause,
       attempt,
+      nextAttemptInMs: this.#retryDelayMs(attempt),
+      ...whyAndWhere(failure),
     });
     if (attempt >= this.#parts.limits.updateTurnAttemptsMax) this.#refuseUpdates(live, attempt, message);
     this.#retryLater(live, message);
@@ -1016,14 +1032,18 @@ export class Host implements WorkflowService, ThreadHost, DeliveryHost, Slots {
   }
 
   #retryLater(live: Live, message: string): void {
-    const { turnRetryMsMin, turnRetryMsMax } = this.#parts.limits;
     live.roused = true;
     const attempt = (live.retry?.attempt ?? 0) + 1;
-    const delay = Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
+    const delay = this.#retryDelayMs(attempt);
     live.retry?.stop();
     const stop = this.#parts.clock.after(delay, () => this.#retry(live));
     const nextAt = this.#parts.clock.now() + delay;
     live.retry = { attempt, nextAt, message, stop, noted: false };
+  }
+
+  #retryDelayMs(attempt: number): number {
+    const { turnRetryMsMin, turnRetryMsMax } = this.#parts.limits;
+    return Math.min(turnRetryMsMax, turnRetryMsMin * 2 ** (attempt - 1));
   }
 
   /** Turns that the end of the process came before: at once, unless they had failed. */
@@ -1354,6 +1374,10 @@ function unavailable(cause: Error): RpcError {
   // A store that fails does not always know what reached the disk.
   const text = `It is not certain that anything was done. Ask when the runtime is open again, or send it again with the same id: ${cause.message}`;
   return new RpcError(GrpcStatus.UNAVAILABLE, text, { cause });
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return (n & (n - 1)) === 0;
 }
 
 const endKey = (runNo: number, seq: number): string => `activity end ${runNo} ${seq}`;

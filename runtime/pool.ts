@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { type Clock, realPause } from './clock.js';
 import type { Limits } from './limits.js';
+import type { WorkflowScript } from './realm.js';
 import { ThreadEnds } from './thread-ends.js';
 import { MARKER_BYTES, type ThreadMode, TurnMarker } from './turn-marker.js';
 import type { WorkerData, WorkerTask } from './worker.js';
@@ -59,7 +60,7 @@ export class Pool {
    */
   constructor(threads: number, limits: Limits, clock: Clock, onError: (error: Error) => void) {
     const buffers = Array.from({ length: threads }, () => new SharedArrayBuffer(MARKER_BYTES));
-    this.#workerData = { code: undefined, markers: buffers };
+    this.#workerData = { script: undefined, markers: buffers };
     this.#codeless = new Set(buffers.keys());
     this.#markers = buffers.map((buffer) => new TurnMarker(buffer));
     this.#watches = this.#markers.map((marker) => new Watch(marker, clock, limits.turnMsMax));
@@ -91,27 +92,26 @@ export class Pool {
   }
 
   /**
-   * Takes the bundled, instrumented workflow code, which each thread gets with its first task. Returns the names of the exported
-   * workflow functions.
+   * Takes the workflow code, which each thread gets with its first task. Returns the names of the exported workflow functions.
    * @throws ThreadDiedError whose cause is what the user's modules threw, or which says that they blocked
    */
-  async load(code: string): Promise<string[]> {
-    this.#workerData.code = code;
-    return (await this.#run({ kind: 'types', slot: 0, code: this.#codeFor(0) }, [])) as string[];
+  async load(script: WorkflowScript): Promise<string[]> {
+    this.#workerData.script = script;
+    return (await this.#run({ kind: 'types', slot: 0, script: this.#scriptFor(0) }, [])) as string[];
   }
 
   /** @throws ThreadDiedError when the thread did not live to answer. */
   async run(slot: number, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
     const continues = this.#begun.has(slot);
-    const task: WorkerTask = { kind: 'batch', slot, bytes, code: this.#codeFor(slot), continues };
+    const task: WorkerTask = { kind: 'batch', slot, bytes, script: this.#scriptFor(slot), continues };
     const result = (await this.#run(task, [bytes.buffer])) as Uint8Array;
     this.#begun.add(slot);
     return result;
   }
 
   /** Undefined when the thread has it. One that takes the place of another is started with it. */
-  #codeFor(slot: number): string | undefined {
-    return this.#codeless.delete(slot) ? this.#workerData.code : undefined;
+  #scriptFor(slot: number): WorkflowScript | undefined {
+    return this.#codeless.delete(slot) ? this.#workerData.script : undefined;
   }
 
   async #run(task: WorkerTask, transferList: ArrayBuffer[]): Promise<unknown> {

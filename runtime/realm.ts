@@ -17,6 +17,7 @@ import type { WorkflowExports } from '../actors/activation.js';
 import type { Frame } from '../actors/current.js';
 import { READ_ONLY_NAME } from '../actors/sandbox/instrument.js';
 import type { Realm } from '../actors/sandbox/realm-entry.js';
+import { frameShower, type ScriptPlaces, WORKFLOW_SCRIPT } from './script-places.js';
 
 export interface Sandbox {
   readonly realm: Realm;
@@ -32,19 +33,22 @@ export interface Sandbox {
   takeUnhandled(): { reason: unknown } | undefined;
 }
 
-/** Under this name stacks show the user's code. */
-export const WORKFLOW_SCRIPT = 'workflows.js';
+/** Bundled, instrumented workflow code. */
+export interface WorkflowScript {
+  code: string;
+  /** How stacks find back to the sources. */
+  places?: ScriptPlaces | undefined;
+}
 
 /** Temporal's package names for what the authoring API has here. */
 const WORKFLOW_MODULES = new Set(['signalbox/workflow', '@temporalio/workflow', '@temporalio/common']);
 
-/** @param code the bundled, instrumented workflow code */
-export function createSandbox({ code }: { code: string }): Sandbox {
-  return prepareSandbox()(code);
+export function createSandbox(script: WorkflowScript): Sandbox {
+  return prepareSandbox()(script);
 }
 
 /** All that can be made before the workflow code is there. What it returns can be called once. */
-export function prepareSandbox(): (code: string) => Sandbox {
+export function prepareSandbox(): (script: WorkflowScript) => Sandbox {
   const context = vm.createContext(
     {},
     {
@@ -59,7 +63,8 @@ export function prepareSandbox(): (code: string) => Sandbox {
   const promises = followAsyncContext(realm);
   const drainScript = new vm.Script('0', { filename: 'signalbox-realm:drain' });
   const takeUnhandled = rejectionWatch();
-  return (code) => {
+  return ({ code, places }) => {
+    if (places !== undefined) realm.showFramesBy(frameShower(places));
     const factory = compileWorkflows(context, code);
     const load = () => evaluate(factory, realm, makeGlobal());
     return {

@@ -8,6 +8,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
+import { showFramesBy } from '../actors/failures.js';
 import { kindOf } from '../actors/options.js';
 import { instrument } from '../actors/sandbox/instrument.js';
 import { FORMAT_VERSION, FORMAT_VERSION_MIN } from '../codec/version.js';
@@ -33,8 +34,10 @@ import {
   type Namespaces,
 } from './namespaces.js';
 import { Pool, ThreadDiedError } from './pool.js';
+import type { WorkflowScript } from './realm.js';
+import { scriptPlaceFinder, WORKFLOW_SCRIPT, withoutOwnFrames } from './script-places.js';
 import type { WhenFull } from './service.js';
-import { createLocator, placeFinder, readSources } from './source-places.js';
+import { createLocator, readSources } from './source-places.js';
 import { StackTraces } from './stack-trace.js';
 import { openLmdbStore } from './store/lmdb.js';
 import { openMemoryStore } from './store/memory.js';
@@ -127,19 +130,20 @@ export class Runtime {
    */
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const checked = check(options);
+    showFramesBy(withoutOwnFrames);
     const { limits, threads, clock, namespaces } = checked;
     const logger = options.logger ?? new DefaultLogger();
     // Threads take as long to start as the code to be bundled.
     const pool = new Pool(threads, limits, clock, (error) => warn(logger, error));
     const opened: { close(): Promise<void> }[] = [pool];
     try {
-      const { code, locate, stackTraces } = await workflowCode(options);
+      const { script, locate, stackTraces } = await workflowCode(options);
       const executors = await activityExecutors(options, limits);
       opened.push(...executors);
       refuseSharedNames(executors);
       const store = options.ports?.store ?? (await openStore(options));
       opened.splice(1, 0, store);
-      const workflowTypes = await loadWorkflows(pool, code, options.workflowsPath, locate, limits);
+      const workflowTypes = await loadWorkflows(pool, script, options.workflowsPath, locate, limits);
       const host = new Host({
         store,
         pool,
@@ -271,25 +275,25 @@ function checkLogger(logger: Logger | undefined): void {
 type Locate = (line: number, column: number) => string;
 
 async function workflowCode({ workflowsPath, showStackTraceSources = false }: RuntimeOptions): Promise<{
-  code: string;
+  script: WorkflowScript;
   locate: Locate;
   stackTraces: StackTraces;
 }> {
   const version = await packageVersion();
   if (workflowsPath === undefined) {
     const stackTraces = new StackTraces({ find: () => undefined, version, sources: undefined });
-    return { code: '', locate: () => '', stackTraces };
+    return { script: { code: '' }, locate: () => '', stackTraces };
   }
   const { code, sourceMap, inputs } = await bundleWorkflows({ workflowsPath: String(workflowsPath) });
   const locate = createLocator(sourceMap);
   const instrumented = instrument(code, { locate });
-  const place = placeFinder(sourceMap);
+  const places = { sourceMap, insertions: instrumented.insertions };
   const stackTraces = new StackTraces({
-    find: (line, column) => place(line, instrumented.columnOf(line, column)),
+    find: scriptPlaceFinder(places),
     version,
     sources: showStackTraceSources ? await readSources(inputs, sourceMap) : undefined,
   });
-  return { code: instrumented.code, locate, stackTraces };
+  return { script: { code: instrumented.code, places }, locate, stackTraces };
 }
 
 async function packageVersion(): Promise<string> {
@@ -300,7 +304,7 @@ async function packageVersion(): Promise<string> {
 /** What the modules export, once they were evaluated in a thread. */
 async function loadWorkflows(
   pool: Pool,
-  code: string,
+  script: WorkflowScript,
   workflowsPath: string | URL | undefined,
   locate: Locate,
   limits: Limits,
@@ -309,7 +313,7 @@ async function loadWorkflows(
   const refuse = (text: string, cause?: unknown) =>
     new WorkflowBundleError(path, [{ file: path, line: 0, column: 0, text }], { cause });
   try {
-    const types = await pool.load(code);
+    const types = await pool.load(script);
     if (workflowsPath !== undefined && types.length === 0) throw refuse('exports no workflow functions');
     return types;
   } catch (error) {
@@ -320,10 +324,12 @@ async function loadWorkflows(
   }
 }
 
+const IN_SCRIPT = new RegExp(`${WORKFLOW_SCRIPT}:(\\d+):(\\d+)`);
+
 /** The error and the line of the user's sources that it comes from. */
 function describeThrown(thrown: unknown, locate: Locate): string {
   if (!(thrown instanceof Error)) return String(thrown);
-  const [, line, column] = /workflows\.js:(\d+):(\d+)/.exec(thrown.stack ?? '') ?? [];
+  const [, line, column] = IN_SCRIPT.exec(thrown.stack ?? '') ?? [];
   const place = line === undefined ? '' : ` (${locate(Number(line), Number(column) - 1)})`;
   return `${thrown.name}: ${thrown.message}${place}`;
 }

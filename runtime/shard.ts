@@ -365,8 +365,9 @@ export class Shard {
 
   #takeLogs({ runNo, activation }: Actor): void {
     if (activation.logs.length === 0) return;
+    const { storedAttributes } = this.#sandbox.realm;
     for (const { level, message, attributes } of activation.takeLogs()) {
-      this.#logs.push({ runNo, level, message, attributes: attributes && storable(attributes) });
+      this.#logs.push({ runNo, level, message, attributes: attributes && storedAttributes(attributes) });
     }
   }
 
@@ -500,12 +501,4 @@ function kindOf(body: Uint8Array): JournalEntry['kind'] | undefined {
 
 function only(inputs: readonly Input[], accepted: ReadonlySet<Input>): Input[] {
   return inputs.filter((input) => accepted.has(input));
-}
-
-function storable(attributes: Record<string, unknown>): Uint8Array {
-  try {
-    return encodePayload(attributes, 'log attributes');
-  } catch (error) {
-    return encodePayload({ attributes: `[could not be stored: ${(error as Error).message}]` });
-  }
 }

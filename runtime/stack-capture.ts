@@ -19,7 +19,7 @@
  * Does not own: the replay (shard.ts), naming places in the sources (stack-trace.ts).
  */
 import v8 from 'node:v8';
-import { WORKFLOW_SCRIPT } from './realm.js';
+import { WORKFLOW_SCRIPT } from './script-places.js';
 
 /** A call in the workflow script; line from 1, column from 0. */
 export interface ScriptFrame {

@@ -19,6 +19,7 @@
  * depends on is durable. D7: a run that ends its thread is singled out; everyone else's messages are sent again.
  */
 import { type BatchResult, type Envelope, packBatch, type Reply, unpackResult } from '../codec/envelope.js';
+import type { Failure } from '../codec/failure.js';
 import {
   type Frame,
   frames,
@@ -48,7 +49,7 @@ export interface ThreadHost {
   /** The start of a run did not become durable: it never existed. */
   startFailed(live: Live, error: Error): void;
   /** A turn of the run failed; its updates are in live.held. */
-  turnFailed(live: Live, cause: TurnFailureCause, message: string): void;
+  turnFailed(live: Live, cause: TurnFailureCause, failure: Failure): void;
   /** A run whose turn had failed took messages again. */
   turnSucceeded(live: Live): void;
   log(live: Live, line: BatchResult['logs'][number]): void;
@@ -568,7 +569,7 @@ export class Thread {
     const items = failure.updates.map((at) => index[at]!);
     for (const item of items) if (item.envelope.kind === 'input') answered.add(item);
     this.#holdUpdates(live, items);
-    host.turnFailed(live, failure.cause, failure.failure.message);
+    host.turnFailed(live, failure.cause, failure.failure);
   }
 
   /**
@@ -744,9 +745,9 @@ export class Thread {
       offender,
       items.filter(({ live }) => live === offender),
     );
-    if (offender.run.suspension === undefined)
-      notes.push(note({ kind: 'turnFailed', time, cause, failure: { message, source: 'TypeScriptSDK' } }));
-    host.turnFailed(offender, cause, message);
+    const failure: Failure = { message, source: 'TypeScriptSDK' };
+    if (offender.run.suspension === undefined) notes.push(note({ kind: 'turnFailed', time, cause, failure }));
+    host.turnFailed(offender, cause, failure);
     return notes;
   }
 

@@ -8,29 +8,29 @@
 import { move, workerData } from 'piscina';
 import { packResult, unpackBatch } from '../codec/envelope.js';
 import { InvariantError } from './errors.js';
-import { prepareSandbox, type Sandbox } from './realm.js';
+import { prepareSandbox, type Sandbox, type WorkflowScript } from './realm.js';
 import { Shard } from './shard.js';
 import { TurnMarker } from './turn-marker.js';
 
 export interface WorkerData {
   /** Undefined until it is bundled. */
-  code: string | undefined;
+  script: WorkflowScript | undefined;
   markers: SharedArrayBuffer[];
 }
 
 /**
  * 'types': which workflow types there are; also shows that the modules can be evaluated at all. 'batch': for the shard that this
  * thread holds; `continues` says that there is one, unless the thread has ended meanwhile and this one has taken its place.
- * `slot` tells which turn marker is this thread's. `code` comes with the first task of a thread that was started without.
+ * `slot` tells which turn marker is this thread's. `script` comes with the first task of a thread that was started without.
  */
-export type WorkerTask = { slot: number; code: string | undefined } & (
+export type WorkerTask = { slot: number; script: WorkflowScript | undefined } & (
   | { kind: 'types' }
   | { kind: 'batch'; bytes: Uint8Array; continues: boolean }
 );
 
-const { code, markers } = workerData as WorkerData;
+const { script, markers } = workerData as WorkerData;
 const open = prepareSandbox();
-let opened = code === undefined ? undefined : open(code);
+let opened = script === undefined ? undefined : open(script);
 let shard: Shard | undefined;
 
 export default function run(task: WorkerTask): unknown {
@@ -50,8 +50,8 @@ export default function run(task: WorkerTask): unknown {
   }
 }
 
-function sandboxFor({ code }: WorkerTask): Sandbox {
-  if (opened === undefined && code !== undefined) opened = open(code);
+function sandboxFor({ script }: WorkerTask): Sandbox {
+  if (opened === undefined && script !== undefined) opened = open(script);
   if (opened === undefined) throw new InvariantError('A task came before the workflow code');
   return opened;
 }

@@ -7,7 +7,7 @@
  * Does not own: the web classes (web.ts), keeping executions from changing any of it (intrinsics.ts).
  */
 import { maybeCurrent, mutableActivation } from '../current.js';
-import { DeterminismViolationError } from '../failures.js';
+import { DeterminismViolationError, stackOf } from '../failures.js';
 import { CancellationScope } from '../scopes.js';
 import { realNow } from './real-clock.js';
 
@@ -126,7 +126,7 @@ function replaceConsole(global: Record<string, any>): void {
 }
 
 function show(value: unknown): string {
-  if (value instanceof Error) return value.stack ?? String(value);
+  if (value instanceof Error) return stackOf(value) || String(value);
   try {
     return JSON.stringify(value) ?? String(value);
   } catch {

@@ -52,6 +52,7 @@ import {
   type YieldExpression,
 } from 'acorn';
 import MagicString from 'magic-string';
+import { columnFinder } from './columns.js';
 import type { ReadOnlyHooks } from './read-only.js';
 
 /** Under this name the code finds its ReadOnlyRuntime. No other name in the code may begin like this. */
@@ -77,6 +78,8 @@ export interface Instrumented {
   code: string;
   /** The column in the given code of a place in the instrumented one; lines from 1, columns from 0. */
   columnOf(line: number, column: number): number;
+  /** What columnOf knows, in a form that threads can be sent (columns.ts). */
+  insertions: Int32Array;
 }
 
 /** As instrumentReadOnly, with the way back. */
@@ -84,7 +87,9 @@ export function instrument(code: string, options: InstrumentOptions = {}): Instr
   if (code.includes(READ_ONLY_NAME))
     throw new Error(`Workflow code must not use names that begin with ${READ_ONLY_NAME}`);
   const instrumenter = new Instrumenter(code, options.locate ?? ((line, column) => `${line}:${column}`));
-  return { code: instrumenter.run(), columnOf: columnFinder(code, instrumenter.inserted) };
+  const instrumented = instrumenter.run();
+  const insertions = insertionsOf(code, instrumenter.inserted);
+  return { code: instrumented, insertions, columnOf: columnFinder(insertions) };
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -422,27 +427,15 @@ interface Inserted {
   readonly length: number;
 }
 
-/** Undoes, in a column, what was inserted before it in its line. Every line has its own insertions only (I2). */
-function columnFinder(code: string, inserted: readonly Inserted[]): Instrumented['columnOf'] {
+/** Line, column and length of each insertion, one after the other, as columns.ts reads them. */
+function insertionsOf(code: string, inserted: readonly Inserted[]): Int32Array {
   const lineOf = lineFinder(code);
-  const byLine = new Map<number, { column: number; length: number }[]>();
-  for (const { at, length } of inserted) {
-    const { line, column } = lineOf(at);
-    const ofLine = byLine.get(line) ?? [];
-    byLine.set(line, ofLine);
-    ofLine.push({ column, length });
-  }
-  for (const ofLine of byLine.values()) ofLine.sort((a, b) => a.column - b.column);
-  return (line, wanted) => {
-    let shift = 0;
-    for (const { column, length } of byLine.get(line) ?? []) {
-      if (wanted < column + shift) break;
-      // In the midst of what was inserted: what that belongs to begins right there.
-      if (wanted < column + shift + length) return column;
-      shift += length;
-    }
-    return wanted - shift;
-  };
+  return Int32Array.from(
+    inserted.flatMap(({ at, length }) => {
+      const { line, column } = lineOf(at);
+      return [line, column, length];
+    }),
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@
 import type { StartInfo } from '../../codec/journal-entry.js';
 import { Activation, type LoadWorkflows, type WorkflowExports } from '../activation.js';
 import { asyncContext, setCurrent } from '../current.js';
-import { toFailure } from '../failures.js';
+import { showFramesBy, toFailure } from '../failures.js';
+import { storedAttributes } from '../log-attributes.js';
 import * as workflow from '../workflow.js';
 import { installGlobals } from './globals.js';
 import { closeIntrinsics, globalMaker } from './intrinsics.js';
@@ -16,8 +17,12 @@ import { type HostClasses, installWebClasses } from './web.js';
 
 const readOnly = createReadOnly();
 
+/** Of a stack. Those of the library come before the functions that await the one that threw; ten would leave none of these. */
+const FRAMES_MAX = 30;
+
 /** Called by the thread once, before any user code. Gives what makes the globalThis of an execution. */
 function install(global: Record<string, unknown>, hosts: HostClasses): () => object {
+  Error.stackTraceLimit = FRAMES_MAX;
   installGlobals(global);
   installWebClasses(global, hosts);
   readOnly.installBuiltinGuards(global);
@@ -64,5 +69,7 @@ export const realm = {
   readOnly,
   workflow,
   toFailure,
+  storedAttributes,
+  showFramesBy,
 };
 export type Realm = typeof realm;

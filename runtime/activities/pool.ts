@@ -72,15 +72,14 @@ async function runTask(
   try {
     const task: ActivityTask = { kind: 'run', type, args, info: context.info, port: port2 };
     const answer = (await piscina.run(task, { transferList: [port2] })) as ActivityAnswer;
+    takeAll(port1, take);
     if ('result' in answer) return answer.result;
     if (answer.heartbeat !== undefined) beat(context, answer.heartbeat);
     throw revive(answer.error);
-  } catch (error) {
-    // Of a thread that died, the end may be known before what it said last.
-    takeAll(port1, take);
-    throw error;
   } finally {
     context.cancellationSignal.removeEventListener('abort', cancel);
+    // Of a thread that died, the end may be known before what it said last.
+    takeAll(port1, take);
     port1.close();
   }
 }

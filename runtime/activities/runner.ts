@@ -15,6 +15,7 @@
  * the crash, or close(), has ended it as a time limit would have.
  */
 
+import { failureAttributes, isBenign } from '../../actors/failure-attributes.js';
 import { ApplicationFailure, CancelledFailure, toFailure } from '../../actors/failures.js';
 import { activityTable } from '../../actors/lifecycles/activity.js';
 import { next } from '../../actors/lifecycles/table.js';
@@ -26,7 +27,7 @@ import type { Clock } from '../clock.js';
 import type { Live } from '../live.js';
 import { type ActivityExecutor, Attempt, type AttemptHost, type Ended, timeoutFailure } from './attempt.js';
 import { type ActivityLog, Context } from './context.js';
-import { afterFailure } from './retry.js';
+import { afterFailure, type RetryDecision } from './retry.js';
 
 type RetryEntry = Extract<JournalEntry, { kind: 'activityRetry' }>;
 type StartedEntry = Extract<JournalEntry, { kind: 'activityStarted' }>;
@@ -68,6 +69,10 @@ export function hostExecutor(functions: Record<string, unknown>, payloadBytesMax
     close: async () => undefined,
   };
 }
+
+/** What the workflow has cancelled, or left behind when it ended, is not tried again. */
+const NOBODY_WAITS = { retry: false, state: 'CANCEL_REQUESTED' } as const;
+const OUT_OF_TIME = { retry: false, state: 'TIMEOUT' } as const;
 
 /** In place of the time at which an attempt began. */
 const NEVER_STARTED = 0;
@@ -154,6 +159,12 @@ export class ActivityRunner implements AttemptHost {
     if (record === undefined || record.cancelRequested) return;
     const failure = toFailure(timeoutFailure(type, record.heartbeat));
     const retryState = type === 'SCHEDULE_TO_CLOSE' ? 'TIMEOUT' : 'NON_RETRYABLE_FAILURE';
+    const { activityId, activityType } = record.command;
+    this.#host.log(live, 'WARN', 'Activity failed', {
+      activityId,
+      activityType,
+      ...failedAttempt(record, failure, { retry: false, state: retryState }),
+    });
     this.#host.resolved(live, seq, record.attempt, NEVER_STARTED, {
       status: 'timedOut',
       failure,
@@ -228,7 +239,10 @@ export class ActivityRunner implements AttemptHost {
     const type = now - scheduledAt >= scheduleToCloseMs ? 'SCHEDULE_TO_CLOSE' : attemptTimeout;
     const failure = toFailure(timeoutFailure(type, heartbeat));
     // It has waited long enough.
-    const decision = afterFailure(command, attempt, failure, now - scheduledAt, 0);
+    const decision = isOutOfTime(failure)
+      ? OUT_OF_TIME
+      : afterFailure(command, attempt, failure, now - scheduledAt, 0);
+    this.log({ live, record }, 'WARN', 'Activity failed', failedAttempt(record, failure, decision));
     if (decision.retry) return this.#retry(live, seq, record, { failure, heartbeat, nextAt: now });
     this.#host.resolved(live, seq, attempt, begunAt, lastWord(failure, decision.state));
   }
@@ -238,6 +252,7 @@ export class ActivityRunner implements AttemptHost {
     this.#known.delete(keyOf(live, seq));
     this.#running--;
     if (live.run.activities.has(seq)) this.#ended(attempt, ended);
+    else if ('failure' in ended) this.#logFailure(attempt, ended.failure, NOBODY_WAITS);
     this.#begin();
   }
 
@@ -248,19 +263,37 @@ export class ActivityRunner implements AttemptHost {
   }
 
   log(
-    { live, record: { command } }: Attempt,
+    { live, record }: Pick<Attempt, 'live' | 'record'>,
     ...[level, message, attributes]: Parameters<ActivityLog>
   ): void {
-    const { activityId, activityType } = command;
+    const { activityId, activityType } = record.command;
     this.#host.log(live, level, message, { activityId, activityType, ...attributes });
+  }
+
+  /** As Temporal's worker does: a cancellation is no failure, and one that is called benign is only for the curious. */
+  #logFailure(attempt: Attempt, failure: Failure, decision: RetryDecision): void {
+    const { record, cancelRequested } = attempt;
+    if (cancelRequested && isCancellation(failure))
+      return this.log(attempt, 'DEBUG', 'Activity completed as cancelled', { attempt: record.attempt });
+    const level = isBenign(failure) ? 'DEBUG' : 'WARN';
+    this.log(attempt, level, 'Activity failed', failedAttempt(record, failure, decision));
+  }
+
+  #decide({ cancelRequested, record }: Attempt, failure: Failure): RetryDecision {
+    if (isOutOfTime(failure)) return OUT_OF_TIME;
+    if (cancelRequested) return NOBODY_WAITS;
+    const { command, attempt, scheduledAt } = record;
+    return afterFailure(command, attempt, failure, this.clock.now() - scheduledAt);
   }
 
   /** Runs an activity that nobody has. */
   #unknown(type: string): ActivityExecutor {
     const known = this.#executors.flatMap(({ types }) => types);
     const text = `Activity function ${type} is not registered on this Worker, available activities: ${JSON.stringify(known)}`;
-    const error = ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
-    return { types: [], run: () => Promise.reject(error), close: async () => undefined };
+    const failure = ApplicationFailure.create({ message: text, type: 'NotFoundError', nonRetryable: false });
+    // No code of the user's has thrown it.
+    failure.stack = '';
+    return { types: [], run: () => Promise.reject(failure), close: async () => undefined };
   }
 
   #ended(attempt: Attempt, ended: Ended): void {
@@ -272,11 +305,10 @@ export class ActivityRunner implements AttemptHost {
     };
     if ('result' in ended) return tell({ status: 'completed', result: ended.result });
     const { failure } = ended;
+    const decision = this.#decide(attempt, failure);
+    this.#logFailure(attempt, failure, decision);
     if (attempt.cancelRequested && failure.info?.kind === 'cancelled')
       return tell({ status: 'cancelled', failure });
-    const decision = attempt.cancelRequested
-      ? ({ retry: false, state: 'CANCEL_REQUESTED' } as const)
-      : afterFailure(record.command, record.attempt, failure, this.clock.now() - record.scheduledAt);
     if (!decision.retry) return tell(lastWord(failure, decision.state));
     attempt.state = next(activityTable, attempt.state, 'activityRetry');
     const nextAt = this.clock.now() + decision.delayMs;
@@ -296,11 +328,26 @@ export class ActivityRunner implements AttemptHost {
 }
 
 /** What the workflow hears of a failure after which there is no other attempt. */
-function lastWord(failure: Failure, state: RetryState): ActivityOutcome {
-  const { info } = failure;
-  const status = info?.kind === 'timeout' ? 'timedOut' : 'failed';
-  const isTooLate = info?.kind === 'timeout' && info.timeoutType === 'SCHEDULE_TO_CLOSE';
-  return { status, failure, retryState: isTooLate ? 'TIMEOUT' : state };
+function lastWord(failure: Failure, retryState: RetryState): ActivityOutcome {
+  return { status: failure.info?.kind === 'timeout' ? 'timedOut' : 'failed', failure, retryState };
+}
+
+function isOutOfTime({ info }: Failure): boolean {
+  return info?.kind === 'timeout' && info.timeoutType === 'SCHEDULE_TO_CLOSE';
+}
+
+/** Also what a function throws that stopped because of its AbortSignal. */
+function isCancellation({ info }: Failure): boolean {
+  if (info?.kind === 'application') return info.type === 'AbortError' || info.type === 'DOMException';
+  return info?.kind === 'cancelled';
+}
+
+/** What a log line says of it: what went wrong, and when it is tried again. */
+function failedAttempt({ attempt }: ActivityRecord, failure: Failure, decision: RetryDecision) {
+  const again = decision.retry
+    ? { willRetry: true, nextAttemptInMs: decision.delayMs }
+    : { willRetry: false, retryState: decision.state };
+  return { attempt, ...failureAttributes(failure), ...again };
 }
 
 function keyOf(live: Live, seq: number): string {

@@ -5,8 +5,10 @@ import { Module } from 'node:module';
 import type { MessagePort } from 'node:worker_threads';
 import { pack } from 'msgpackr';
 import { workerData } from 'piscina';
-import { ensureTemporalFailure, toFailure } from '../../actors/failures.js';
+import { ensureTemporalFailure, showFramesBy, toFailure } from '../../actors/failures.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
+import { shown } from '../logger.js';
+import { withoutOwnFrames } from '../script-places.js';
 import { type ActivityInfo, Context } from './context.js';
 
 export type ActivityTask =
@@ -37,6 +39,7 @@ export interface ActivityWorkerData {
 }
 
 const { code, filename, payloadBytesMax } = workerData as ActivityWorkerData;
+showFramesBy(withoutOwnFrames);
 const activities = load();
 
 function load(): Record<string, unknown> {
@@ -70,8 +73,15 @@ export default async function run(task: ActivityTask): Promise<string[] | Activi
       heartbeat = encodePayload([details], 'heartbeat details', payloadBytesMax);
       post({ kind: 'heartbeat', details: heartbeat });
     },
-    log: (level, message, attributes) =>
-      post({ kind: 'log', level: level.toLowerCase() as 'info', message, attributes }),
+    log: (level, message, attributes) => {
+      const line = { kind: 'log', level: level.toLowerCase() as 'info', message } as const;
+      try {
+        post({ ...line, attributes });
+      } catch {
+        // Something in there cannot be sent to another thread. The line can.
+        post({ ...line, attributes: attributes && sendable(attributes) });
+      }
+    },
   });
   try {
     const fn = activities[type] as (...args: unknown[]) => unknown;
@@ -82,4 +92,17 @@ export default async function run(task: ActivityTask): Promise<string[] | Activi
   } finally {
     port.close();
   }
+}
+
+/** As text what cannot be sent to another thread. */
+function sendable(attributes: Record<string, unknown>): Record<string, unknown> {
+  const sent: Record<string, unknown> = {};
+  for (const name of Object.keys(attributes)) {
+    try {
+      sent[name] = structuredClone(attributes[name]);
+    } catch {
+      sent[name] = shown(attributes[name]);
+    }
+  }
+  return sent;
 }

@@ -42,7 +42,7 @@ describe('pool', () => {
   }
   async function open(code = CODE, threads = 1, turnMsMax = 400): Promise<Pool> {
     const pool = make(threads, turnMsMax);
-    await pool.load(code);
+    await pool.load({ code });
     return pool;
   }
 
@@ -70,11 +70,11 @@ describe('pool', () => {
   });
 
   it('the workflow types: the functions that the modules export', async () => {
-    expect(await make().load(CODE)).to.deep.equal(['counts']);
+    expect(await make().load({ code: CODE })).to.deep.equal(['counts']);
   });
 
   it('modules that throw when they are evaluated: ThreadDiedError with that as its cause', async () => {
-    const error = await rejection(make().load('throw new RangeError("at once")'));
+    const error = await rejection(make().load({ code: 'throw new RangeError("at once")' }));
     expect(error).to.be.instanceOf(ThreadDiedError).with.property('blocked', false);
     expect(error.cause).to.include({ name: 'RangeError', message: 'at once' });
   });
@@ -82,7 +82,7 @@ describe('pool', () => {
   it('closed before its threads have started, with or without code: nothing is left behind', async () => {
     const [without, withCode] = [make(2), make(2)];
     // Whether the code is still loaded depends on how fast the threads start.
-    const loaded = withCode.load(CODE).catch((error: unknown) => error);
+    const loaded = withCode.load({ code: CODE }).catch((error: unknown) => error);
     await Promise.all([without.close(), withCode.close()]);
     const outcome = await loaded;
     if (!Array.isArray(outcome)) expect(outcome).to.be.instanceOf(ThreadDiedError);

@@ -65,7 +65,8 @@ describe('runtime', () => {
 
     it('calls that nobody awaits, refused because of a close: no unhandled rejection but those calls themselves', async () => {
       const { said, code } = await script(`
-        const runtime = await Runtime.open({ workflowsPath, threads: 1 });
+        const activities = { double: () => new Promise(() => undefined) };
+        const runtime = await Runtime.open({ workflowsPath, threads: 1, activities });
         const handle = await runtime.client.workflow.start('collector', { workflowId: 'id' });
         const update = handle.startUpdate('putDoubled', { args: [1], waitForStage: 'ACCEPTED' });
         const started = await update;

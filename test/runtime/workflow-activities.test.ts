@@ -700,6 +700,13 @@ describe('workflow activities', () => {
       });
     });
 
+    it('log: arrives, also with something that cannot be sent to another thread', async () => {
+      expect(await outcome('threadedLogs')).to.deep.equal({ value: undefined });
+      const line = await eventually(() => threaded.logs.find(({ message }) => message === 'from a thread'));
+      expect(line.attributes).to.include({ id: 1, done: '[Function: done]' });
+      expect(line.attributes.e).to.include({ message: 'in a thread' });
+    });
+
     it('heartbeat just before a failure: the next attempt gets its details', async () => {
       const handle = await threaded.start('calls', ['threadedSteps', [], minute]);
       for (const [attempt, ms] of [
