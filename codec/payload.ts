@@ -48,7 +48,7 @@ export const DEFAULT_PAYLOAD_BYTES_MAX = 2 * 1024 * 1024;
 
 /**
  * Packs a user value. `root` is what errors call the value (`args`, `result of workflow greet`), `limit` the most bytes
- * it may need (setting payloadBytesMax).
+ * it may need (limits.payloadBytesMax).
  *
  * Stored exactly: primitives but symbols, plain objects (also of null prototype), arrays, Date, Map, Set, RegExp,
  * ArrayBuffer, its views, Error with cause and own properties; identity and cycles within the value.

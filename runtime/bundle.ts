@@ -6,7 +6,7 @@
  *                          +--------------+---- problems ----------+--> WorkflowBundleError
  *
  * Owns: finding the entry, the border between workflow code and everything else (`signalbox/workflow` stays a
- * require, modules of the host are refused), and the names the module exports.
+ * require, modules of the host are refused, and so is what the authoring API does not have), and the names the module exports.
  * Does not own: evaluating the script (actors/sandbox), which modules are refused (runtime/bundle-errors.ts), or the way back
  * to the user's line (runtime/source-places.ts).
  *
@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto';
 import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type AnyNode, type CallExpression, type Node, type Program, parse } from 'acorn';
+import { type AnyNode, type CallExpression, type Program, parse } from 'acorn';
 import {
   type BuildFailure,
   type BuildResult,
@@ -27,8 +27,9 @@ import {
   type Plugin,
 } from 'esbuild';
 import { type BundleProblem, refusalOf, toProblems, WorkflowBundleError } from './bundle-errors.js';
-
+import { unprovidedUses } from './library-uses.js';
 import { placeFinder } from './source-places.js';
+import { visit } from './syntax-tree.js';
 
 export { type BundleProblem, WorkflowBundleError } from './bundle-errors.js';
 export { createLocator } from './source-places.js';
@@ -78,6 +79,7 @@ export async function bundleWorkflows(options: { workflowsPath: string }): Promi
   const entry = await findEntry(workflowsPath);
   const { code: compiled, sourceMap, metafile, warnings } = await compile(workflowsPath, entry);
   const program = parseStrictly(workflowsPath, compiled, sourceMap);
+  refuseUnprovided(workflowsPath, program, sourceMap);
   const exportNames = findExportNames(program, metafile.inputs[path.basename(entry)]?.format);
   if (exportNames?.length === 0) throw failure(workflowsPath, 'exports no workflow functions');
   const named = dropNeedlessNames(compiled, program);
@@ -248,6 +250,7 @@ function parseStrictly(workflowsPath: string, code: string, sourceMap: string): 
       ecmaVersion: 'latest',
       sourceType: 'script',
       allowReturnOutsideFunction: true,
+      locations: true,
     });
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
@@ -263,6 +266,20 @@ function problemOf(error: SyntaxError, workflowsPath: string, sourceMap: string)
     ...origin,
     text: `does not compile in strict mode: ${error.message.replace(/ \(\d+:\d+\)$/, '')}`,
   };
+}
+
+/** It would be undefined, and found out by the first turn that gets there, again and again. */
+function refuseUnprovided(workflowsPath: string, program: Program, sourceMap: string): void {
+  const find = placeFinder(sourceMap);
+  const problems = unprovidedUses(program).map(({ name, line, column }) => ({
+    ...(find(line, line === 1 ? column - STRICT.length : column) ?? {
+      file: workflowsPath,
+      line: 0,
+      column: 0,
+    }),
+    text: `'${WORKFLOW_LIBRARY}' does not provide '${name}'`,
+  }));
+  if (problems.length > 0) throw new WorkflowBundleError(workflowsPath, problems);
 }
 
 /**
@@ -466,21 +483,4 @@ function plainKey(property: { computed: boolean; key: AnyNode }): string | undef
   const { key } = property;
   const name = key.type === 'Identifier' ? key.name : key.type === 'Literal' ? String(key.value) : undefined;
   return name === '__proto__' ? undefined : name;
-}
-
-function visit(
-  node: AnyNode,
-  parent: AnyNode | undefined,
-  see: (node: AnyNode, parent: AnyNode | undefined) => void,
-): void {
-  see(node, parent);
-  for (const value of Object.values(node) as unknown[]) {
-    for (const child of Array.isArray(value) ? value : [value]) {
-      if (isNode(child)) visit(child, node, see);
-    }
-  }
-}
-
-function isNode(value: unknown): value is AnyNode {
-  return typeof value === 'object' && value !== null && typeof (value as Partial<Node>).type === 'string';
 }

@@ -214,8 +214,8 @@ function check(options: RuntimeOptions): Checked {
   if (typeof options !== 'object' || options === null)
     throw new ConfigurationError('Runtime.open takes an object of options');
   // A misspelt path would keep everything in memory only, and nobody would notice before it is gone.
-  for (const name of Object.keys(options))
-    if (!Object.hasOwn(OPTIONS, name))
+  for (const [name, value] of Object.entries(options))
+    if (value !== undefined && !Object.hasOwn(OPTIONS, name))
       throw new ConfigurationError(
         `Runtime.open has no option called '${name}'. The options are: ${Object.keys(OPTIONS).join(', ')}`,
       );

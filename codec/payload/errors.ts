@@ -26,7 +26,7 @@ export class PayloadTooLargeError extends Error {
 
   constructor(what: string, bytes: number, limit: number, isWholeSize = true) {
     const size = `${isWholeSize ? '' : 'more than '}${bytes} bytes`;
-    super(`Cannot store ${what}: it needs ${size} and the limit is ${limit} bytes (setting payloadBytesMax)`);
+    super(`Cannot store ${what}: it needs ${size} and the limit is ${limit} bytes (limits.payloadBytesMax)`);
     this.bytes = bytes;
     this.limit = limit;
   }

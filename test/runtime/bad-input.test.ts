@@ -541,7 +541,7 @@ describe('bad input', () => {
     it('arguments that are too large: PayloadTooLargeError with both sizes, for every kind of call', async () => {
       const large = 'x'.repeat(3_000_000);
       const message =
-        /it needs (more than )?\d+ bytes and the limit is 2097152 bytes \(setting payloadBytesMax\)/;
+        /it needs (more than )?\d+ bytes and the limit is 2097152 bytes \(limits.payloadBytesMax\)/;
       await refused(() => handle.signal('add', large), PayloadTooLargeError, message);
       await refused(() => handle.query('list', large as never), PayloadTooLargeError, message);
       await refused(

@@ -477,6 +477,20 @@ describe('bundle', () => {
       expect(problems[0]).to.include({ file: 'workflows.ts', line: 1, column: 10 });
     });
 
+    it('bundle: names that signalbox/workflow does not have -> all of them are listed, unless code only asks for them', async () => {
+      const { problems } = await refusalOfProject({
+        'workflows.ts': `import { patched, sleep } from '@temporalio/workflow';\nimport * as wf from 'signalbox/workflow';
+import './old.cjs';
+export const f = () => patched('x') || (sleep(1), wf.setHandlr());\nexport const g = () => typeof wf.proxySinks === 'function' || wf.uuid4();\n`,
+        'old.cjs': `const { deprecatePatch, sleep } = require('signalbox/workflow');\nexports.h = () => [deprecatePatch(), sleep(2)];\n`,
+      });
+      expect(problems.map(({ file, line, text }) => `${file}:${line}: ${text}`)).to.deep.equal([
+        "old.cjs:1: 'signalbox/workflow' does not provide 'deprecatePatch'",
+        "workflows.ts:4: 'signalbox/workflow' does not provide 'patched'",
+        "workflows.ts:4: 'signalbox/workflow' does not provide 'setHandlr'",
+      ]);
+    });
+
     it('bundle: top-level await -> an error that says where to await instead', async () => {
       const { problems } = await refusalOfProject({
         'workflows.ts': `export const f = 1;\nawait Promise.resolve();\n`,

@@ -101,7 +101,7 @@ describe('payload: limits', () => {
   it('a value over the limit -> says what, its size, the limit and the setting', () => {
     const error = catchTooLarge(() => encodePayload(['x'.repeat(100)], 'args', 50));
     expect(error.message).to.equal(
-      'Cannot store args: it needs 103 bytes and the limit is 50 bytes (setting payloadBytesMax)',
+      'Cannot store args: it needs 103 bytes and the limit is 50 bytes (limits.payloadBytesMax)',
     );
     expect([error.name, error.bytes, error.limit]).to.deep.equal(['PayloadTooLargeError', 103, 50]);
   });
