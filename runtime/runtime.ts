@@ -44,7 +44,7 @@ import { openMemoryStore } from './store/memory.js';
 import type { Durability, Store } from './store/store.js';
 
 export interface RuntimeOptions {
-  /** Folder of the store; made if there is none. Absent: everything is in memory and gone at close. */
+  /** Folder of the store; made if there is none. Absent: everything is in memory and gone at close; undefined is refused. */
   path?: string;
   /** TypeScript or JavaScript module that exports the workflow functions. Absent: no workflow can be started. */
   workflowsPath?: string | URL;
@@ -229,6 +229,11 @@ function check(options: RuntimeOptions): Checked {
       `durability must be one of ${DURABILITIES.join(', ')}, got '${options.durability}'`,
     );
   }
+  // Most likely a setting that is missing, such as an environment variable.
+  if ('path' in options && options.path === undefined)
+    throw new ConfigurationError(
+      'path is undefined. Give the name of a folder, or leave path out to keep everything in memory only',
+    );
   const promised = options.durability === 'flush' || options.durability === 'commit';
   if (promised && options.path === undefined) {
     throw new ConfigurationError(

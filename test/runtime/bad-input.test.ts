@@ -239,6 +239,7 @@ describe('bad input', () => {
         /durability must be one of flush, commit, memory, got 'none'/,
       ],
       ['an empty path', { path: '' }, /path must be the name of a folder/],
+      ['a path that is undefined', { path: undefined }, /path is undefined.*leave path out/],
       ['a path that is no text', { path: 5 }, /path must be the name of a folder/],
       ['activities that are no object', { activities: 5 }, /activities must be an object of functions/],
       ['activities: null', { activities: null }, /activities must be an object of functions/],
