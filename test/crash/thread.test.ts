@@ -208,16 +208,16 @@ describe('a workflow that harms its thread', function () {
     const plan = new FaultPlan();
     await open({}, 'trouble', { store: faultyStore(openMemoryStore({ durability: 'commit' }), plan) });
     const bad = await start('bad', 'bad');
-    plan.delay = () => sleep(50);
+    plan.delay = () => sleep(400);
     const seen: Promise<unknown>[] = [];
     const sent: Promise<unknown>[] = [];
     for (const n of [1, 2, 3]) {
       sent.push(bad.signal('note', n));
       // Each gets a turn of its own, and none has been written when the next begins.
-      await sleep(5);
+      await sleep(40);
     }
     sent.push(bad.signal('trouble', 'throw'));
-    await sleep(5);
+    await sleep(40);
     for (let i = 0; i < 3; i++) seen.push(bad.query('notes'));
     await Promise.all(sent);
     for (const notes of await Promise.all(seen)) expect(notes).to.deep.equal([1, 2, 3]);
