@@ -40,9 +40,21 @@ export interface Expectation {
   suspectedMs: number;
 }
 
+/** Of a type. One run cannot confirm what it has brought up itself: it may be the only slow one. */
+interface TypeExpectation extends Expectation {
+  /** The run that seemed to take the most lately. */
+  suspect: number;
+}
+
+/** What a run took in a batch. */
+interface Observed {
+  runNo: number;
+  ms: number;
+}
+
 export class TurnTimes {
   readonly #batchMsMax: number;
-  readonly #ofType = new Map<string, Expectation>();
+  readonly #ofType = new Map<string, TypeExpectation>();
   /** Of messages that are not slow by themselves, ms. */
   #averageMs = 0;
   /** Of the thread, for the next batch when there was one to send. */
@@ -58,7 +70,9 @@ export class TurnTimes {
   /** What one message of the run is expected to take, ms. */
   of({ expectation, run }: Live): number {
     const known =
-      expectation ?? (this.#ofType.size === 0 ? undefined : this.#ofType.get(run.info.workflowType));
+      isConfirmed(expectation) || this.#ofType.size === 0
+        ? expectation
+        : this.#ofType.get(run.info.workflowType);
     return known === undefined ? this.#averageMs : Math.max(known.ms, this.#averageMs);
   }
 
@@ -116,13 +130,15 @@ export class TurnTimes {
 
   #noteRuns(items: readonly Item[], times: BatchResult['times'], long: boolean): void {
     const taken = new Map(times.map(({ runNo, ms, messages }) => [runNo, ms / messages]));
-    const quickest = new Map<string, number>();
+    const quickest = new Map<string, Observed>();
     for (const live of new Set(items.map((item) => item.live))) {
       const { runNo, info } = live.run;
       const observed = taken.get(runNo) ?? 0;
-      if (live.expectation === undefined) {
-        const least = quickest.get(info.workflowType) ?? Number.POSITIVE_INFINITY;
-        quickest.set(info.workflowType, Math.min(observed, least));
+      // Also one that is only suspected: its start says little about the messages that come.
+      if (!isConfirmed(live.expectation)) {
+        const least = quickest.get(info.workflowType);
+        if (least === undefined || observed < least.ms)
+          quickest.set(info.workflowType, { runNo, ms: observed });
       }
       if (live.expectation !== undefined || (long && observed > 0)) this.#noteRun(live, observed);
     }
@@ -138,11 +154,11 @@ export class TurnTimes {
     }
   }
 
-  /** @param observed of the quickest in the batch of those of which nothing was known */
-  #noteType(type: string, observed: number, long: boolean): void {
+  /** @param observed of the quickest in the batch of those of which nothing was known for sure */
+  #noteType(type: string, observed: Observed, long: boolean): void {
     const known = this.#ofType.get(type);
-    if (known === undefined && !(long && observed > 0)) return;
-    const expectation = after(known, observed);
+    if (known === undefined && !(long && observed.ms > 0)) return;
+    const expectation = typeAfter(known, observed);
     if (expectation.suspectedMs > 0) this.#ofType.set(type, expectation);
     else this.#ofType.delete(type);
   }
@@ -157,6 +173,18 @@ export class TurnTimes {
       return;
     }
   }
+}
+
+function typeAfter(before: TypeExpectation | undefined, { runNo, ms }: Observed): TypeExpectation {
+  const next = after(before, ms);
+  if (before === undefined) return { ...next, suspect: runNo };
+  if (before.suspect === runNo) return { ...next, ms: Math.min(next.ms, before.ms), suspect: runNo };
+  return { ...next, suspect: ms >= before.suspectedMs ? runNo : before.suspect };
+}
+
+/** It was slow twice. */
+function isConfirmed(expectation: Expectation | undefined): expectation is Expectation {
+  return expectation !== undefined && expectation.ms > 0;
 }
 
 function after(before: Expectation | undefined, observed: number): Expectation {

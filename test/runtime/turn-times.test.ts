@@ -61,6 +61,35 @@ describe('turn times', () => {
     expect(times.of(newRun(4, 'quick'))).to.equal(0);
   });
 
+  it('starts that take a little, as on a slow machine, and messages that take long: a run of the type is expected to be slow from its start on', () => {
+    const times = new TurnTimes(1);
+    for (const no of [1, 2]) {
+      const run = newRun(no);
+      learn(times, [run], 2, [took(no, 2)]);
+      learn(times, [run], 100, [took(no, 100)]);
+    }
+    const run = newRun(3);
+    learn(times, [run], 2, [took(3, 2)]);
+    expect(times.of(run)).to.be.within(10, 100);
+  });
+
+  it('one run that is slow again and again: others of its type are not expected to be', () => {
+    const times = new TurnTimes(LONG_MS);
+    const run = newRun(1);
+    for (let batch = 0; batch < 4; batch++) learn(times, [run], 50, [took(1, 50)]);
+    expect(times.of(run)).to.equal(50);
+    expect(times.of(newRun(2))).to.equal(0);
+  });
+
+  it('a type that is slow, of which one run is left that is quick: expected to be quick again', () => {
+    const times = new TurnTimes(LONG_MS);
+    const [first, last] = [newRun(1), newRun(2)];
+    for (const run of [first, last]) learn(times, [run], 50, [took(run.run.runNo, 50)]);
+    for (let batch = 0; batch < 100; batch++) learn(times, [last], 0);
+    expect(times.of(last)).to.equal(0);
+    expect(times.of(newRun(3))).to.equal(0);
+  });
+
   it('a slow run of a type whose others are quick: these are not expected to be slow', () => {
     const times = new TurnTimes(LONG_MS);
     const [slow, quick] = [newRun(1), newRun(2)];
