@@ -61,7 +61,7 @@ const THREAD: Stages = [
   ['promise jobs run', /^(drain|takeUnhandled) |^\(anonymous\) .*realm\.[jt]s/],
   [
     'turn or answer',
-    /runtime\/shard|signalbox-realm|workflows\.js|runtime\/(replay|update-answers|turn-marker)|event-count/,
+    /runtime\/shard|signalbox-realm|workflow-bundle\.js|runtime\/(replay|update-answers|turn-marker)|event-count/,
   ],
   ['border', /piscina|runtime\/worker|^(postMessage|receiveMessageOnPort) /],
 ];

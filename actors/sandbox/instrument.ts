@@ -52,7 +52,6 @@ import {
   type YieldExpression,
 } from 'acorn';
 import MagicString from 'magic-string';
-import { columnFinder } from './columns.js';
 import type { ReadOnlyHooks } from './read-only.js';
 
 /** Under this name the code finds its ReadOnlyRuntime. No other name in the code may begin like this. */
@@ -76,9 +75,7 @@ export function instrumentReadOnly(code: string, options: InstrumentOptions = {}
 
 export interface Instrumented {
   code: string;
-  /** The column in the given code of a place in the instrumented one; lines from 1, columns from 0. */
-  columnOf(line: number, column: number): number;
-  /** What columnOf knows, in a form that threads can be sent (columns.ts). */
+  /** The way back to the columns of the given code, for columnFinder (columns.ts), in a form that threads can be sent. */
   insertions: Int32Array;
 }
 
@@ -88,8 +85,7 @@ export function instrument(code: string, options: InstrumentOptions = {}): Instr
     throw new Error(`Workflow code must not use names that begin with ${READ_ONLY_NAME}`);
   const instrumenter = new Instrumenter(code, options.locate ?? ((line, column) => `${line}:${column}`));
   const instrumented = instrumenter.run();
-  const insertions = insertionsOf(code, instrumenter.inserted);
-  return { code: instrumented, insertions, columnOf: columnFinder(insertions) };
+  return { code: instrumented, insertions: insertionsOf(code, instrumenter.inserted) };
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -165,11 +165,6 @@ export class RedoFiles {
     return this.#generation;
   }
 
-  /** Of its file. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Whether the file that gathers may take so many bytes more: they have their place in it, or the disk has room for them and for what it is to keep. */
   hasRoom(bytes: number, kept: number): boolean {
     const end = this.#bytes + bytes;

@@ -8,6 +8,7 @@ import { parse } from 'acorn';
 import { expect } from 'chai';
 import { buildSync } from 'esbuild';
 import fc from 'fast-check';
+import { columnFinder } from '../../actors/sandbox/columns.js';
 import {
   type InstrumentOptions,
   instrument,
@@ -367,7 +368,8 @@ describe('instrument: the way back', () => {
   const lines = code.split('\n');
 
   it('columns: of what was not inserted are those of the given code, in every line', () => {
-    const { code: instrumented, columnOf } = instrument(code);
+    const { code: instrumented, insertions } = instrument(code);
+    const columnOf = columnFinder(insertions);
     expect(instrumented).to.have.length.above(code.length + 100);
     for (const [at, line] of instrumented.split('\n').entries()) {
       const marks = [...line.matchAll(/'m\d+'/g)];
@@ -378,7 +380,8 @@ describe('instrument: the way back', () => {
   });
 
   it('columns in the midst of what was inserted: are of what stands right behind it', () => {
-    const { code: instrumented, columnOf } = instrument('(o) => { o.x = 1; }');
+    const { code: instrumented, insertions } = instrument('(o) => { o.x = 1; }');
+    const columnOf = columnFinder(insertions);
     const inserted = instrumented.indexOf(READ_ONLY_NAME);
     expect(inserted).to.be.above(9);
     expect(columnOf(1, inserted)).to.equal(9);
