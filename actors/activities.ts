@@ -16,6 +16,7 @@ import { ActivityFailure, CancelledFailure, fromFailure } from './failures.js';
 import { checkOptions, type OptionNames, oneOf, requireArgs } from './options.js';
 import { decodePayload, encodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
+import { SparseMap } from './sparse.js';
 
 /** How failed attempts are repeated. */
 export interface RetryPolicy {
@@ -106,7 +107,7 @@ interface PendingActivity {
 /** The activities of one activation that have not settled. */
 export class Activities {
   readonly #activation: Activation;
-  readonly #pending = new Map<number, PendingActivity>();
+  readonly #pending = new SparseMap<number, PendingActivity>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

@@ -42,6 +42,7 @@ import {
 import { checkOptions, type OptionNames, oneOf } from './options.js';
 import { decodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
+import { SparseMap } from './sparse.js';
 import {
   COMMON_START_OPTIONS,
   type CommonStartOptions,
@@ -222,7 +223,7 @@ interface PendingChild {
 /** The children of one activation that have not settled. */
 export class Children {
   readonly #activation: Activation;
-  readonly #pending = new Map<number, PendingChild>();
+  readonly #pending = new SparseMap<number, PendingChild>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

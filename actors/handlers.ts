@@ -32,6 +32,7 @@ import {
 } from './failures.js';
 import { checkOptions, kindOf, type OptionNames, oneOf } from './options.js';
 import { decodePayload, encodePayload } from './payloads.js';
+import { SparseMap } from './sparse.js';
 
 export type MessageDefinition =
   | SignalDefinition<any>
@@ -81,9 +82,9 @@ export type QueryAnswer = { ok: true; result: Payload } | { ok: false; failure: 
 
 export class Handlers {
   readonly #activation: Activation;
-  readonly #signals = new Map<string, Handler>();
-  readonly #queries = new Map<string, Handler>();
-  readonly #updates = new Map<string, Handler>();
+  readonly #signals = new SparseMap<string, Handler>();
+  readonly #queries = new SparseMap<string, Handler>();
+  readonly #updates = new SparseMap<string, Handler>();
   #defaultSignal: AnyFunction | undefined;
   #defaultQuery: AnyFunction | undefined;
   #defaultUpdate: AnyFunction | undefined;
@@ -365,7 +366,7 @@ export class Handlers {
   }
 
   #metadata(): WorkflowMetadata {
-    const list = (handlers: Map<string, Handler>) =>
+    const list = (handlers: Iterable<[string, Handler]>) =>
       [...handlers].map(([name, { description }]) =>
         description === undefined ? { name } : { name, description },
       );

@@ -8,6 +8,7 @@ import type { Activation } from './activation.js';
 import { mutableActivation } from './current.js';
 import { type Duration, msToNumber } from './duration.js';
 import { CancellationScope } from './scopes.js';
+import { SparseMap } from './sparse.js';
 
 export interface TimerOptions {
   /** A short text for people who read the history. */
@@ -23,7 +24,7 @@ interface PendingTimer {
 /** The timers of one activation that have not fired. */
 export class Timers {
   readonly #activation: Activation;
-  readonly #pending = new Map<number, PendingTimer>();
+  readonly #pending = new SparseMap<number, PendingTimer>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

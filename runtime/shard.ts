@@ -85,7 +85,11 @@ export class Shard {
   readonly #actors = new Map<number, Actor>();
   /** Runs whose activation was lost, with the reason: they do nothing until the host lets them recover. */
   readonly #lost = new Map<number, Loss>();
-  readonly #mailboxes = new Map<number, Mailbox>();
+  /**
+   * A new Map for each batch: V8 links the table of one that is cleared to the next table, so that those of old batches, which
+   * nobody has any more, would keep the messages of new ones until a full collection.
+   */
+  #mailboxes = new Map<number, Mailbox>();
   readonly #writer = new FrameWriter();
   #batch!: Batch;
   #replies: Reply[] = [];
@@ -112,7 +116,7 @@ export class Shard {
     this.#logs = [];
     for (const [at, envelope] of batch.envelopes.entries()) this.#take(envelope, at);
     for (const mailbox of this.#mailboxes.values()) this.#timedTurn(mailbox);
-    this.#mailboxes.clear();
+    this.#mailboxes = new Map();
     if (this.#undrained) this.#forgetLeftovers();
     this.#marker.idle();
     return {
