@@ -32,6 +32,8 @@ const TRIM_ROWS = 128;
  * More would have runs written again for every few messages where many take turns.
  */
 const BYTES_PER_RUN = 256;
+/** Of one that has ended nothing more will come to write: the sooner it goes, the less the garbage collector has to move. */
+const BYTES_PER_ENDED_RUN = 8_192;
 /** With so many times what begins a compaction it lets nobody go before it. */
 const HURRIED_LOAD = 2;
 /** Fewer runs than this begin no compaction, however small the journal may be. */
@@ -46,6 +48,8 @@ export class Compactor {
   readonly #chunkBytes: number;
   readonly #onError: (error: Error) => void;
   #dirty = new Set<Live>();
+  /** Those of them that have ended. */
+  readonly #ended = new Set<Live>();
   /** Bytes of frames that stand in the journal only. */
   #bytes = 0;
   /** As many there were when a compaction failed; the next begins when there are enough beside them. */
@@ -91,6 +95,7 @@ export class Compactor {
   /** Durable frames of this run now stand in the journal only. */
   noted(live: Live, bytes: number): void {
     this.#dirty.add(live);
+    if (live.run.closed) this.#ended.add(live);
     this.#bytes += bytes;
     if (this.#running === undefined && this.#isDue) this.run().catch(this.#onError);
   }
@@ -103,7 +108,12 @@ export class Compactor {
   /** 1 when there is as much to move as begins a compaction, in bytes or in runs. */
   get #load(): number {
     const most = this.#journalBytesMax / 2;
-    return Math.max(this.#bytes / most, this.#dirty.size / Math.max(RUNS_LEAST, most / BYTES_PER_RUN));
+    const load = (runs: number, bytesPerRun: number) => runs / Math.max(RUNS_LEAST, most / bytesPerRun);
+    return Math.max(
+      this.#bytes / most,
+      load(this.#dirty.size, BYTES_PER_RUN),
+      load(this.#ended.size, BYTES_PER_ENDED_RUN),
+    );
   }
 
   /** Moves all that was durable when it began. Joins a compaction under way. */
@@ -168,6 +178,7 @@ export class Compactor {
         await this.#saveAhead(live.run, this.#chunkBytes * pace);
       }
       this.#dirty.delete(live);
+      this.#ended.delete(live);
       const unsaved = live.run.beginSave();
       const through = unsaved.frames.at(-1)?.seq ?? live.run.through;
       slice.push({ live, through });
@@ -186,6 +197,7 @@ export class Compactor {
       for (const { live, through } of slice) live.run.saveFailed(through);
       // Before those that were noted meanwhile: a run must not be written later than the one that it continued as.
       this.#dirty = new Set([...slice.map(({ live }) => live), ...this.#dirty]);
+      for (const { live } of slice) if (live.run.closed) this.#ended.add(live);
       throw error;
     }
     this.#bytes -= bytes;

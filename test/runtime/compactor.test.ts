@@ -113,6 +113,25 @@ describe('compactor', () => {
     expect(counts(store)).to.include({ r: 2, h: 2 });
   });
 
+  it('some hundred runs have ended: begins by itself, though there may be many more open ones', async () => {
+    const ENDED = 300;
+    const { store, compactor, commit } = rig({ journalBytesMax: 2 * ENDED * 8_192 });
+    const end = (runNo: number) =>
+      turn(runNo, [], [{ kind: 'completeWorkflow', result: new Uint8Array() } as const]);
+    const some = (count: number, of: (k: number) => Entry[]) =>
+      Array.from({ length: count }, (_, k) => of(k)).flat();
+    await commit(...some(ENDED, (k) => [started(1_000 + k, `open-${k}`)]));
+    await commit(...some(ENDED - 1, (k) => [started(k + 1, `short-${k}`), end(k + 1)]));
+    expect(compactor.running).to.equal(false);
+    await commit(started(ENDED, 'last'), end(ENDED));
+    expect(compactor.running).to.equal(true);
+    await eventually(() => !compactor.running);
+    expect(counts(store)).to.include({ r: 2 * ENDED });
+    // Written, they count no more.
+    await commit(started(2_000, 'another'), end(2_000));
+    expect(compactor.running).to.equal(false);
+  });
+
   it('it begins in the middle of a journal value: a run is moved with all that the value has of it', async () => {
     const { store, runs, commit, compactor } = rig({ journalBytesMax: 2 });
     const entries = [
