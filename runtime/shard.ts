@@ -168,10 +168,19 @@ export class Shard {
       case 'note':
         return this.#note(envelope.runNo, envelope.entry, at);
       case 'drop':
-        this.#actors.delete(envelope.runNo);
-        this.#lost.delete(envelope.runNo);
-        return;
+        return this.#drop(envelope.runNo);
     }
+  }
+
+  /**
+   * The actor lets go of its activation, because V8 may keep the actor until a full collection: in a table that the Map has
+   * outgrown (see #mailboxes), or because it put it among old objects when it was made.
+   */
+  #drop(runNo: number): void {
+    const actor: { activation: Activation | undefined } | undefined = this.#actors.get(runNo);
+    if (actor !== undefined) actor.activation = undefined;
+    this.#actors.delete(runNo);
+    this.#lost.delete(runNo);
   }
 
   #startLater({ info, inputs }: Extract<Envelope, { kind: 'start' }>): void {

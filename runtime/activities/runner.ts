@@ -23,6 +23,7 @@ import type { Failure, TimeoutKind } from '../../codec/failure.js';
 import type { ActivityOutcome, JournalEntry, Payload, RetryState } from '../../codec/journal-entry.js';
 import { decodePayload, encodePayload } from '../../codec/payload.js';
 import type { ActivityRecord } from '../../codec/run-record.js';
+import { BoxedMap } from '../boxed-map.js';
 import type { Clock } from '../clock.js';
 import type { Live } from '../live.js';
 import { type ActivityExecutor, Attempt, type AttemptHost, type Ended, timeoutFailure } from './attempt.js';
@@ -91,7 +92,7 @@ export class ActivityRunner implements AttemptHost {
   readonly #activitiesMax: number;
   readonly #waiting: Waiting[] = [];
   /** What is under way: the attempt, or undefined for what waits for a place. */
-  readonly #known = new Map<string, Attempt | undefined>();
+  readonly #known = new BoxedMap<string, Attempt | undefined>();
   #running = 0;
   /** Cancelled without an attempt; the workflow is being told. */
   readonly #givenUp = new WeakSet<ActivityRecord>();
