@@ -33,7 +33,6 @@ import { Random, seedOf } from './random.js';
 import type { ReadOnlyRuntime } from './sandbox/read-only.js';
 import { realNow } from './sandbox/real-clock.js';
 import { CancellationScope } from './scopes.js';
-import { SparseMap } from './sparse.js';
 import { Timers } from './timers.js';
 import { TurnState } from './turn-state.js';
 
@@ -87,7 +86,7 @@ type SeqKind = 'timer' | 'activity' | 'condition' | 'child' | 'external';
 export class Activation {
   info: StartInfo;
   readonly handlers = new Handlers(this);
-  readonly conditions = new SparseMap<number, Condition>();
+  readonly conditions = new Map<number, Condition>();
   readonly rootScope = CancellationScope.root();
   currentDetails = '';
   logs: LogLine[] = [];

@@ -16,7 +16,6 @@ import { ActivityFailure, CancelledFailure, fromFailure } from './failures.js';
 import { checkOptions, type OptionNames, oneOf, requireArgs } from './options.js';
 import { decodePayload, encodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
-import { SparseMap } from './sparse.js';
 
 /** How failed attempts are repeated. */
 export interface RetryPolicy {
@@ -107,7 +106,7 @@ interface PendingActivity {
 /** The activities of one activation that have not settled. */
 export class Activities {
   readonly #activation: Activation;
-  readonly #pending = new SparseMap<number, PendingActivity>();
+  readonly #pending = new Map<number, PendingActivity>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

@@ -42,7 +42,6 @@ import {
 import { checkOptions, type OptionNames, oneOf } from './options.js';
 import { decodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
-import { SparseMap } from './sparse.js';
 import {
   COMMON_START_OPTIONS,
   type CommonStartOptions,
@@ -223,7 +222,7 @@ interface PendingChild {
 /** The children of one activation that have not settled. */
 export class Children {
   readonly #activation: Activation;
-  readonly #pending = new SparseMap<number, PendingChild>();
+  readonly #pending = new Map<number, PendingChild>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

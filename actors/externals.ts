@@ -28,7 +28,6 @@ import { CancelledFailure, fromFailure, WorkflowExecutionAlreadyStartedError } f
 import { checkOptions, type OptionNames, oneOf } from './options.js';
 import { decodePayload } from './payloads.js';
 import { CancellationScope } from './scopes.js';
-import { SparseMap } from './sparse.js';
 import {
   COMMON_START_OPTIONS,
   type CommonStartOptions,
@@ -162,7 +161,7 @@ type ExternalCommand = Extract<
 /** The messages of one activation to other workflows that have no answer yet. */
 export class Externals {
   readonly #activation: Activation;
-  readonly #pending = new SparseMap<number, PendingExternal>();
+  readonly #pending = new Map<number, PendingExternal>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

@@ -32,7 +32,6 @@ import {
 } from './failures.js';
 import { checkOptions, kindOf, type OptionNames, oneOf } from './options.js';
 import { decodePayload, encodePayload } from './payloads.js';
-import { SparseMap } from './sparse.js';
 
 export type MessageDefinition =
   | SignalDefinition<any>
@@ -82,9 +81,9 @@ export type QueryAnswer = { ok: true; result: Payload } | { ok: false; failure: 
 
 export class Handlers {
   readonly #activation: Activation;
-  readonly #signals = new SparseMap<string, Handler>();
-  readonly #queries = new SparseMap<string, Handler>();
-  readonly #updates = new SparseMap<string, Handler>();
+  readonly #signals = new Map<string, Handler>();
+  readonly #queries = new Map<string, Handler>();
+  readonly #updates = new Map<string, Handler>();
   #defaultSignal: AnyFunction | undefined;
   #defaultQuery: AnyFunction | undefined;
   #defaultUpdate: AnyFunction | undefined;
@@ -366,7 +365,7 @@ export class Handlers {
   }
 
   #metadata(): WorkflowMetadata {
-    const list = (handlers: Iterable<[string, Handler]>) =>
+    const list = (handlers: Map<string, Handler>) =>
       [...handlers].map(([name, { description }]) =>
         description === undefined ? { name } : { name, description },
       );

@@ -8,7 +8,6 @@ import type { Activation } from './activation.js';
 import { mutableActivation } from './current.js';
 import { type Duration, msToNumber } from './duration.js';
 import { CancellationScope } from './scopes.js';
-import { SparseMap } from './sparse.js';
 
 export interface TimerOptions {
   /** A short text for people who read the history. */
@@ -24,7 +23,7 @@ interface PendingTimer {
 /** The timers of one activation that have not fired. */
 export class Timers {
   readonly #activation: Activation;
-  readonly #pending = new SparseMap<number, PendingTimer>();
+  readonly #pending = new Map<number, PendingTimer>();
 
   constructor(activation: Activation) {
     this.#activation = activation;

@@ -4,13 +4,12 @@
  * Owns: whether a thread holds its activation, what is held back while its turn is tried again, who waits for it.
  * Does not own: anything durable (run.ts).
  */
-
-import { SparseMap, SparseSet } from '../actors/sparse.js';
 import type { Envelope } from '../codec/envelope.js';
 import type { Failure } from '../codec/failure.js';
 import type { Input, Payload, StartInfo } from '../codec/journal-entry.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
 import type { Run } from './run.js';
+import { SparseMap, SparseSet } from './sparse.js';
 import type { Expectation } from './turn-times.js';
 import type { Topic } from './watch.js';
 

@@ -9,9 +9,8 @@
  * D2: an item that is done must not come back, or it would be done twice. So its removal is written to the store whenever
  * it may be there, also when the write that would have put it there failed.
  */
-
-import { SparseMap } from '../actors/sparse.js';
 import type { OutboxItem } from '../codec/run-record.js';
+import { SparseMap } from './sparse.js';
 
 interface Entry {
   no: number;

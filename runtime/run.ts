@@ -11,7 +11,6 @@
  */
 import { type ExecutionEvent, type ExecutionState, executionTable } from '../actors/lifecycles/execution.js';
 import { next } from '../actors/lifecycles/table.js';
-import { SparseMap } from '../actors/sparse.js';
 import type { Failure } from '../codec/failure.js';
 import type {
   Command,
@@ -36,6 +35,7 @@ import {
 import { nextRunId, retryOf } from './continuation.js';
 import { InvariantError } from './errors.js';
 import { Outbox } from './outbox.js';
+import { SparseMap } from './sparse.js';
 import { type Delivery, emptyUnsaved, putBack, type Unsaved } from './unsaved.js';
 import { AcceptedUpdateCompletedWorkflow } from './update-failures.js';
 

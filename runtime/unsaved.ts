@@ -4,10 +4,9 @@
  * Owns: the shape, and what a write that failed leaves. Does not own: when it is gathered (run.ts) and written
  * (compactor.ts).
  */
-
-import { SparseMap, SparseSet } from '../actors/sparse.js';
 import type { DeliveryKind } from '../codec/keys.js';
 import type { UpdateOutcome } from '../codec/run-record.js';
+import { SparseMap, SparseSet } from './sparse.js';
 
 /** A history chunk has so many bytes at least, if its run has more. */
 export const CHUNK_BYTES_LEAST = 256;

@@ -1,13 +1,9 @@
 /**
- * Maps and sets that most runs and activations never put anything into.
+ * Maps and sets that most runs never put anything into.
  *
  * Owns: making the Map or Set when the first thing comes, and letting it go with the last one. An empty one takes 200 bytes,
- * and a run and its activation have a dozen each: with thousands of runs a second, that is most of what the garbage collector
- * has to move.
+ * and a run has a dozen: with thousands of runs a second, that is most of what the garbage collector has to move.
  * Does not own: what is in them. They do as Map and Set do, as far as they go.
- *
- * The last entry is not deleted from the Map, which V8 would make a new table for: so an iteration that has not come to it yet
- * still meets it. None here deletes anything but the entry it is at.
  */
 export class SparseMap<K, V> {
   #map: Map<K, V> | undefined;
@@ -32,10 +28,8 @@ export class SparseMap<K, V> {
 
   delete(key: K): boolean {
     const map = this.#map;
-    if (map === undefined) return false;
-    if (map.size > 1) return map.delete(key);
-    if (!map.has(key)) return false;
-    this.#map = undefined;
+    if (map === undefined || !map.delete(key)) return false;
+    if (map.size === 0) this.#map = undefined;
     return true;
   }
 
@@ -75,10 +69,8 @@ export class SparseSet<T> {
 
   delete(value: T): boolean {
     const set = this.#set;
-    if (set === undefined) return false;
-    if (set.size > 1) return set.delete(value);
-    if (!set.has(value)) return false;
-    this.#set = undefined;
+    if (set === undefined || !set.delete(value)) return false;
+    if (set.size === 0) this.#set = undefined;
     return true;
   }
 

@@ -1,7 +1,7 @@
 /** Maps and sets that are made on demand (sparse.ts): they do as Map and Set do. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { SparseMap, SparseSet } from '../../actors/sparse.js';
+import { SparseMap, SparseSet } from '../../runtime/sparse.js';
 
 const kind = fc.constantFrom('put', 'put', 'put', 'delete', 'delete', 'delete', 'look', 'clear');
 const step = fc.record({ kind, key: fc.nat(2), value: fc.nat() });
