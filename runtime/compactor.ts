@@ -32,7 +32,10 @@ const TRIM_ROWS = 128;
  * More would have runs written again for every few messages where many take turns.
  */
 const BYTES_PER_RUN = 256;
-/** Of one that has ended nothing more will come to write: the sooner it goes, the less the garbage collector has to move. */
+/**
+ * Of one that has ended nothing more will come to write: the sooner it goes, the less the garbage collector has to move. These
+ * begin a compaction, but it keeps its pace.
+ */
 const BYTES_PER_ENDED_RUN = 8_192;
 /** With so many times what begins a compaction it lets nobody go before it. */
 const HURRIED_LOAD = 2;
@@ -102,18 +105,14 @@ export class Compactor {
 
   get #isDue(): boolean {
     if (this.#bytesLeft > 0) return this.#bytes - this.#bytesLeft >= this.#journalBytesMax / 2;
-    return this.#load >= 1;
+    const endedMost = Math.max(RUNS_LEAST, this.#journalBytesMax / 2 / BYTES_PER_ENDED_RUN);
+    return this.#load >= 1 || this.#ended.size >= endedMost;
   }
 
   /** 1 when there is as much to move as begins a compaction, in bytes or in runs. */
   get #load(): number {
     const most = this.#journalBytesMax / 2;
-    const load = (runs: number, bytesPerRun: number) => runs / Math.max(RUNS_LEAST, most / bytesPerRun);
-    return Math.max(
-      this.#bytes / most,
-      load(this.#dirty.size, BYTES_PER_RUN),
-      load(this.#ended.size, BYTES_PER_ENDED_RUN),
-    );
+    return Math.max(this.#bytes / most, this.#dirty.size / Math.max(RUNS_LEAST, most / BYTES_PER_RUN));
   }
 
   /** Moves all that was durable when it began. Joins a compaction under way. */

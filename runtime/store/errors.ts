@@ -18,19 +18,18 @@ export abstract class StoreError extends Error {
 export class StoreLockedError extends StoreError {
   override readonly name = 'StoreLockedError';
 
-  /** @param pid process that holds the folder, when it could be found out. */
+  /** @param pid process that holds the folder, when it could be found out: not while that one is still opening it. */
   constructor(
     readonly path: string,
     readonly pid?: number,
   ) {
-    const who =
+    const which = pid === process.pid ? `this process (pid ${pid})` : `the process with pid ${pid}`;
+    const what =
       pid === undefined
-        ? 'another process'
-        : pid === process.pid
-          ? `this process (pid ${pid})`
-          : `the process with pid ${pid}`;
+        ? 'open, or being opened, by another runtime, of this process or another'
+        : `already open in ${which}`;
     super(
-      `The store in ${path} is already open in ${who}. A store has one writer: close that runtime, or open another folder.`,
+      `The store in ${path} is ${what}. A store has one writer: close that runtime, or open another folder.`,
     );
   }
 }

@@ -61,6 +61,11 @@ describe('store lock', () => {
     const results = await Promise.allSettled(Array.from({ length: 8 }, () => open(folder)));
     const stores = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     expect(stores).to.have.length(1);
+    for (const result of results)
+      if (result.status === 'rejected')
+        expect(result.reason.message).to.match(
+          / is (already open in|open, or being opened, by).*this process/,
+        );
     await stores[0]!.close();
   });
 
