@@ -26,11 +26,10 @@ export class BoxedMap<K, V> {
   }
 
   /** As with a Map, a key that is there keeps its place. */
-  set(key: K, value: V): this {
+  set(key: K, value: V): void {
     const box = this.#boxes.get(key);
     if (box === undefined) this.#boxes.set(key, { value });
     else box.value = value;
-    return this;
   }
 
   delete(key: K): boolean {

@@ -51,7 +51,7 @@ export class Compactor {
   readonly #chunkBytes: number;
   readonly #onError: (error: Error) => void;
   #dirty = new Set<Live>();
-  /** Those of them that have ended. */
+  /** Those of them that have ended, but for what a failed write left: when there is such, bytes alone count. */
   readonly #ended = new Set<Live>();
   /** Bytes of frames that stand in the journal only. */
   #bytes = 0;
@@ -196,7 +196,6 @@ export class Compactor {
       for (const { live, through } of slice) live.run.saveFailed(through);
       // Before those that were noted meanwhile: a run must not be written later than the one that it continued as.
       this.#dirty = new Set([...slice.map(({ live }) => live), ...this.#dirty]);
-      for (const { live } of slice) if (live.run.closed) this.#ended.add(live);
       throw error;
     }
     this.#bytes -= bytes;
